@@ -1,0 +1,51 @@
+"""The command line: `xent COMMAND …`. Each command lives with its subject and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from .errors import XentError
+
+try:
+    import click
+except ImportError:  # pragma: no cover - the base install has no command line
+    sys.exit("xent's command line needs click: pip install 'xent[train]'")
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "tour": "xent.tour.command",
+    "train": "xent.classify.commands",
+    "predict": "xent.classify.commands",
+    "info": "xent._info",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; an XentError is one line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; its function has the command's name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what the user did wrong is said in one line."""
+        try:
+            return super().invoke(ctx)
+        except XentError as error:
+            click.echo(f"xent: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="xent")
+def main() -> None:
+    """Softmax and cross-entropy: see them (tour), train with them (train, predict), look at the machine (info)."""
