@@ -1,0 +1,118 @@
+"""Arrays of any library at the door: taking them in, naming them in messages, asking whether values may be read."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ._definition import Array, namespace
+from .errors import ArrayTypeError, DtypeError
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype of any library: "float32", "bfloat16", "bool"."""
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+    return str(name).rpartition(".")[2]
+
+
+def is_torch(x: Array) -> bool:
+    """Whether x is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def is_jax(x: Array) -> bool:
+    """Whether x is a JAX array or tracer, without importing JAX."""
+    return "jax" in sys.modules and bool(array_api_compat.is_jax_array(x))
+
+
+def describe(x: Array) -> str:
+    """Dtype and shape, as messages show them: "float32 (8, 10)"."""
+    return f"{dtype_name(x.dtype)} {tuple(x.shape)}" if hasattr(x, "dtype") and hasattr(x, "shape") else repr(x)
+
+
+def as_array(x: Any, name: str) -> Array:
+    """X itself if it is an array; lists, numbers and what NumPy can convert (a DataFrame) as a NumPy array."""
+    if is_torch(x) or (array_api_compat.is_array_api_obj(x) and hasattr(x, "shape")):
+        return x
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise ArrayTypeError(f"{name} is a {type(x).__name__} that is no array: {error}") from None
+    if array.dtype.kind in "OUSMmV" and dtype_name(array.dtype) not in FLOATS:
+        text = f"{name} is a {type(x).__name__} of dtype {array.dtype}, expected an array of numbers"
+        raise ArrayTypeError(text)
+    return array
+
+
+def scalar(x: Array) -> Array:
+    """A NumPy scalar for a NumPy array without axes, as NumPy's own reductions give; others as they are."""
+    return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x
+
+
+def as_float_array(x: Any, name: str) -> Array:
+    """An array of logits or probabilities; integers of NumPy and its like count as float64, as in SciPy."""
+    x = as_array(x, name)
+    kind = dtype_name(x.dtype)
+    if kind in INTEGERS and not is_torch(x):
+        xp = namespace(x)
+        return xp.astype(x, xp.asarray(0.0).dtype if is_jax(x) else xp.float64)
+    if kind not in FLOATS:
+        raise DtypeError(
+            f"{name} has dtype {kind}, expected one of {', '.join(FLOATS)}: convert it, as with {_cast(x)}"
+        )
+    return x
+
+
+def _cast(x: Array) -> str:
+    """How a user of this library converts to floating numbers."""
+    return "x.float()" if is_torch(x) else "x.astype('float32')"
+
+
+def like(x: Array, other: Any, name: str) -> Array:
+    """`other` as an array of x's library on x's device: NumPy arrays, lists and numbers are taken over."""
+    other = as_array(other, name)
+    if type(other) is type(x) or (is_torch(x) and is_torch(other)) or namespace(other) is namespace(x):
+        _check_device(x, other, name)
+        return other
+    if not isinstance(other, (np.ndarray, np.generic)):
+        text = f"{name} is a {type(other).__module__}.{type(other).__name__}, but input a {type(x).__module__}."
+        raise ArrayTypeError(f"{text}{type(x).__name__}: give both in one library")
+    return namespace(x).asarray(np.ascontiguousarray(other), device=array_api_compat.device(x))
+
+
+def _check_device(x: Array, other: Array, name: str) -> None:
+    """Torch's own message for two devices comes late and from inside; say it at the door."""
+    if is_torch(x) and other.device != x.device and other.ndim > 0:
+        text = f"{name} is on {other.device}, but input on {x.device}"
+        raise ArrayTypeError(f"{text}: move it with {name}.to({str(x.device)!r})")
+
+
+def tracing(x: Array) -> bool:
+    """Whether x stands for values that are not there yet: torch.compile, vmap and its kin, jax.jit, meta tensors."""
+    if is_torch(x):
+        torch = sys.modules["torch"]
+        if torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter) or x.is_meta:
+            return True
+        return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
+    return is_jax(x) and isinstance(x, sys.modules["jax"].core.Tracer)
+
+
+def _on_host(x: Array) -> bool:
+    """Whether the values lie in the host's memory."""
+    if is_torch(x):
+        return bool(x.device.type == "cpu")
+    if is_jax(x):
+        return all(device.platform == "cpu" for device in x.devices())
+    return not (array_api_compat.is_cupy_array(x) or array_api_compat.is_dask_array(x))
+
+
+def readable(*arrays: Array) -> bool:
+    """Whether values may be looked at: no tracer, and no device that the host would have to wait for."""
+    return all(not tracing(x) and _on_host(x) for x in arrays if x is not None)

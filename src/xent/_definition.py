@@ -1,0 +1,180 @@
+"""The definition: what one row of logits leaves behind, in plain array-API operations.
+
+A row is C logits z and a target distribution q over the classes (here the last axis) with mass w = Σq. Then
+
+    loss = w·log Σ exp(z) − ⟨q, z⟩        d loss/dz = w·softmax(z) − q
+
+and a row is summarised by statistics relative to its maximum, which `merge` joins associatively:
+
+    m = max z    r = Σ exp(z−m) − 1    t = Σ q·(z−m)    w = Σ q    a = argmax z    u = Σ exp(z−m)·(z−m)
+
+so that loss = w·log1p(r) − t is shift-invariant, and r, summed without the maximum's own 1, keeps its relative
+accuracy when the row is confident. Zeros are selected, never multiplied: 0·∞ does not occur.
+
+Run on NumPy float64 it is the oracle of the tests; run by any array library it is the room that always works.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+Array = Any
+
+
+class RowStats(NamedTuple):
+    """The statistics of a row, or of a block of its classes; (−∞, −1, 0, 0, …) is the identity of `merge`."""
+
+    m: Array
+    r: Array
+    t: Array
+    w: Array
+    a: Array
+    u: Array | None = None
+
+
+def namespace(x: Array) -> Any:
+    """The array-API namespace of x; torch's without the caching wrapper that torch.compile cannot trace."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        import array_api_compat.torch as torch_namespace
+
+        return torch_namespace
+    return array_api_compat.array_namespace(x)
+
+
+def class_mask(index: Array, x: Array) -> Array:
+    """Where in x (…, C) each row's class `index` (…) stands."""
+    xp = namespace(x)
+    return xp.arange(x.shape[-1], dtype=index.dtype, device=array_api_compat.device(x)) == index[..., None]
+
+
+def product(q: Array, x: Array) -> Array:
+    """q·x with 0·x = 0 for every x, infinite and NaN too."""
+    return q * namespace(x).where(q != 0, x, 0.0)
+
+
+def centre(z: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """(a, top, m, d, r): the maximum's index, place and value, d = z − m, and r summed without the maximum's own 1.
+
+    A row of −∞ alone has r = −1, a row with +∞ or NaN has r = NaN. m is z at a, also to the library's autodiff.
+    """
+    xp = namespace(z)
+    a = xp.argmax(z, axis=-1)
+    top = class_mask(a, z)
+    m = xp.sum(xp.where(top, z, 0.0), axis=-1)
+    d = xp.where(top, 0.0, z - xp.where(m == -math.inf, 0.0, m)[..., None])
+    r = xp.sum(xp.where(top, 0.0, xp.exp(d)), axis=-1)
+    return a, top, m, d, xp.where(m == -math.inf, -1.0, xp.where(m < math.inf, r, math.nan))
+
+
+def row_stats(z: Array, q: Array, *, moment: bool = False) -> RowStats:
+    """The statistics of each row of logits z (…, C) with targets q (…, C); u where `moment` asks for it."""
+    xp = namespace(z)
+    a, _, m, d, r = centre(z)
+    t = xp.where(m == -math.inf, 0.0, xp.sum(product(q, d), axis=-1))
+    u = xp.sum(product(xp.exp(d), d), axis=-1) if moment else None
+    return RowStats(m, r, t, xp.sum(q, axis=-1), a, u)
+
+
+def binary_row_stats(x: Array, positive: Array, negative: Array) -> RowStats:
+    """The statistics of the two-class rows with logits (x, 0) and q = (positive, negative), element by element."""
+    xp = namespace(x)
+    low = xp.where(x > 0, -x, x)  # −|x|, with the derivative of one side at 0
+    t = product(xp.where(x > 0, negative, positive), low)
+    a = xp.astype(x <= 0, xp.int64)
+    return RowStats(xp.where(x > 0, x, 0.0), xp.exp(low), t, positive + negative, a)
+
+
+def merge(one: RowStats, two: RowStats) -> RowStats:
+    """The statistics of two blocks of classes of the same rows, taken together; safe when either m is −∞."""
+    xp = namespace(one.m)
+    first = one.m >= two.m
+    high, low = (
+        RowStats(*(x if x is None else xp.where(c, x, y) for x, y in zip(one, two, strict=True)))
+        for c in (first, ~first)
+    )
+    m = xp.maximum(one.m, two.m)
+    step = xp.where(low.m == m, 0.0, low.m - m)
+    scale, mass = xp.exp(step), 1 + low.r
+    t = high.t + low.t + product(low.w, step)
+    u = None if one.u is None else high.u + product(scale, low.u + product(mass, step))
+    return RowStats(m, high.r + mass * scale, t, high.w + low.w, high.a, u)
+
+
+def loss(s: RowStats) -> Array:
+    """w·log1p(r) − t: the cross-entropy of each row; NaN where every logit is −∞."""
+    return namespace(s.m).where(s.m == -math.inf, math.nan, s.w * namespace(s.m).log1p(s.r) - s.t)
+
+
+def lse(s: RowStats) -> Array:
+    """M + log1p(r) = log Σ exp(z); ±∞ where m is."""
+    xp = namespace(s.m)
+    return xp.where((s.m == math.inf) | (s.m == -math.inf), s.m, s.m + xp.log1p(s.r))
+
+
+def confidence(s: RowStats) -> Array:
+    """1/(1 + r): the probability of the most probable class."""
+    return namespace(s.m).where(s.m == -math.inf, math.nan, 1 / (1 + s.r))
+
+
+def entropy(s: RowStats) -> Array:
+    """log1p(r) − u/(1 + r) = −Σ p·log p, in nats."""
+    return namespace(s.m).where(s.m == -math.inf, math.nan, namespace(s.m).log1p(s.r) - s.u / (1 + s.r))
+
+
+def softmax(z: Array) -> Array:
+    """exp(z − m)/(1 + r); NaN where every logit is −∞."""
+    xp = namespace(z)
+    _, _, _, d, r = centre(z)
+    return xp.exp(d) / xp.where(r == -1, math.nan, 1 + r)[..., None]
+
+
+def log_softmax(z: Array) -> Array:
+    """(z − m) − log1p(r); NaN where every logit is −∞."""
+    xp = namespace(z)
+    _, _, _, d, r = centre(z)
+    return d - xp.where(r == -1, math.nan, xp.log1p(r))[..., None]
+
+
+def gradient(z: Array, q: Array) -> Array:
+    """D loss/dz = w·softmax(z) − q, with relative accuracy at the maximum too.
+
+    There p = 1 − r/(1+r), so the same number is (w − q) − w·r/(1+r): exact where p and q both round to 1. Of the two
+    forms the one with the smaller terms is taken. The same function serves log-softmax (q = the cotangent).
+    """
+    xp = namespace(z)
+    _, top, _, d, r = centre(z)
+    rest = xp.sum(xp.where(top, 0.0, q), axis=-1)[..., None]
+    k = (xp.sum(q, axis=-1) / xp.where(r == -1, math.nan, 1 + r))[..., None]
+    r = r[..., None]
+    from_above = top & (xp.abs(rest) + xp.abs(k) * r < xp.abs(q) + xp.abs(k))
+    return xp.where(from_above, rest - k * r, k * xp.exp(d) - q)
+
+
+def logsumexp(z: Array) -> Array:
+    """Log Σ exp(z) of each row; −∞ where every logit is −∞, +∞ where one is +∞."""
+    a, _, m, _, r = centre(z)
+    return lse(RowStats(m, r, 0 * m, 0 * m, a))
+
+
+def row_loss(z: Array, q: Array) -> Array:
+    """The cross-entropy of each row."""
+    return loss(row_stats(z, q))
+
+
+def binary_loss(x: Array, positive: Array, negative: Array) -> Array:
+    """The cross-entropy of each element as a row of two classes."""
+    return loss(binary_row_stats(x, positive, negative))
+
+
+def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:
+    """D loss/dx = negative·σ(x) − positive·σ(−x) for the logits (x, 0): nothing cancels, the limits at ±∞ are exact."""
+    xp = namespace(x)
+    low = xp.exp(xp.where(x > 0, -x, x))
+    up = xp.where(x > 0, 1.0, low) / (1 + low)
+    down = xp.where(x > 0, low, 1.0) / (1 + low)
+    return negative * up - positive * down

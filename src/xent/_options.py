@@ -1,0 +1,197 @@
+"""The options of a loss: one frozen object that travels inward, its ranges checked here and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
+
+from ._definition import Array
+from .errors import OptionError
+
+if TYPE_CHECKING:
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class LossOptions(TypedDict, total=False):
+    """The keyword arguments of `cross_entropy` and its relatives, as type checkers and editors see them."""
+
+    ignore_index: int
+    reduction: str
+    label_smoothing: float
+    axis: int | None
+    where: Array
+    sample_weight: Array
+    z_loss: float
+    softcap: float | None
+    temperature: float
+    denominator: Array
+    on_empty: str
+    dtype: Any
+    inplace: bool
+    check: bool | str
+
+
+class NLLOptions(TypedDict, total=False):
+    """The same of `nll_loss`."""
+
+    ignore_index: int
+    reduction: str
+    axis: int | None
+    sample_weight: Array
+    denominator: Array
+    on_empty: str
+    dtype: Any
+    check: bool | str
+
+
+class StatsOptions(TypedDict, total=False):
+    """The same of `row_stats`."""
+
+    ignore_index: int
+    label_smoothing: float
+    axis: int | None
+    where: Array
+    sample_weight: Array
+    z_loss: float
+    softcap: float | None
+    temperature: float
+    dtype: Any
+    check: bool | str
+
+
+class ProbabilityOptions(TypedDict, total=False):
+    """The same of `binary_cross_entropy`."""
+
+    pos_weight: Array
+    reduction: str
+    label_smoothing: float
+    denominator: Array
+    on_empty: str
+    dtype: Any
+    check: bool | str
+
+
+class BinaryOptions(ProbabilityOptions, total=False):
+    """The same of `binary_cross_entropy_with_logits`."""
+
+    softcap: float | None
+    temperature: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What every loss takes; `validated` has checked the ranges."""
+
+    weight: Array = None
+    ignore_index: int = -100
+    reduction: str = "mean"
+    label_smoothing: float = 0.0
+    axis: int | None = None
+    where: Array = None
+    sample_weight: Array = None
+    pos_weight: Array = None
+    z_loss: float = 0.0
+    softcap: float | None = None
+    temperature: float = 1.0
+    denominator: Array = None
+    on_empty: str = "nan"
+    dtype: Any = None
+    inplace: bool = False
+    check: bool | str = "auto"
+
+
+class Rows(NamedTuple):
+    """A validated call, in the form that rooms take: the class axis last, one of y and q given.
+
+    x (…, C) logits in the caller's dtype; y (…) class indices or q (…, C) probabilities; live (…) false where a row is
+    ignored (None: all count); weight (C,), sample_weight (…), where (…, C) or None; `axis` is where the classes were;
+    sums in `sum_dtype`, results in `dtype`.
+    """
+
+    x: Array
+    y: Array
+    q: Array
+    live: Array
+    weight: Array
+    sample_weight: Array
+    where: Array
+    options: Options
+    axis: int
+    sum_dtype: Any
+    dtype: Any
+
+
+CHOICES: dict[str, tuple[object, ...]] = {
+    "reduction": ("none", "mean", "sum"),
+    "on_empty": ("nan", "zero", "raise"),
+    "check": ("auto", True, False),
+    "inplace": (True, False),
+}
+
+# name: (does it hold, what is wanted)
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "label_smoothing": (lambda v: 0 <= v <= 1, "between 0.0 and 1.0"),
+    "z_loss": (lambda v: 0 <= v < math.inf, "0 or a positive number"),
+    "softcap": (lambda v: v is None or 0 < v < math.inf, "None or a positive number"),
+    "temperature": (lambda v: 0 < v < math.inf, "a positive number"),
+    "ignore_index": (lambda v: v == int(v), "an integer"),
+    "axis": (lambda v: v is None or v == int(v), "None or an integer"),
+}
+
+
+def names(allowed: type) -> dict[str, Any]:
+    """The keyword arguments of a TypedDict and of those it extends."""
+    return {
+        name: hint for part in reversed(allowed.__mro__) for name, hint in vars(part).get("__annotations__", {}).items()
+    }
+
+
+def _holds(test: Callable[[Any], bool], value: Any) -> bool:
+    """Whether a number passes its test; what is no number does not."""
+    try:
+        return bool(test(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: type) -> Options:
+    """The options of a call, each in its range; an unknown name raises TypeError, as in any Python call."""
+    for name in given:
+        if name not in names(allowed):
+            near = difflib.get_close_matches(name, names(allowed), 1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+    options = Options(weight=weight, **given)
+    for name, choices in CHOICES.items():
+        if getattr(options, name) not in choices:
+            wanted = ", ".join(repr(choice) for choice in choices)
+            raise OptionError(f"{function}: {name}={getattr(options, name)!r}, expected one of {wanted}")
+    for name, (test, wanted) in RANGES.items():
+        if not _holds(test, getattr(options, name)):
+            raise OptionError(f"{function}: {name}={getattr(options, name)!r}, expected {wanted}")
+    if options.denominator is not None and options.reduction != "mean":
+        text = f"{function}: denominator divides the mean, but reduction={options.reduction!r}"
+        raise OptionError(f"{text}: drop denominator, or use reduction='mean'")
+    return options
+
+
+def signature_of(allowed: type) -> Callable[[Function], Function]:
+    """Give a function that takes **options the signature that help() and editors show, written once in Options."""
+
+    def decorate(function: Function) -> Function:
+        own = inspect.signature(function)
+        defaults = {field.name: field.default for field in dataclasses.fields(Options)}
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        fixed = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        extra = [
+            inspect.Parameter(name, keyword, default=defaults[name], annotation=getattr(hint, "__forward_arg__", hint))
+            for name, hint in names(allowed).items()
+        ]
+        function.__signature__ = own.replace(parameters=[*fixed, *extra])  # type: ignore[attr-defined]  # any function has room
+        return function
+
+    return decorate

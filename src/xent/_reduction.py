@@ -1,0 +1,95 @@
+"""none / sum / mean and its denominator: the only place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ._arrays import like, scalar, tracing
+from ._definition import Array, namespace
+from ._options import Options, Rows
+from .errors import EmptyReductionError, OptionError
+
+
+def row_weights(rows: Rows, loss: Array) -> tuple[Array, Array]:
+    """Two weights of each row: the sum of the first divides the mean, the sum of the second counts the rows.
+
+    Index targets: weight[y]·sample_weight, 0 where ignored. Probability targets: sample_weight alone, as in torch.
+    """
+    xp = namespace(loss)
+    one = xp.ones_like(loss) if rows.sample_weight is None else rows.sample_weight
+    count = one if rows.live is None else xp.where(rows.live, one, 0.0)
+    if rows.weight is None or rows.y is None:
+        return count, count
+    known = (rows.y >= 0) & (rows.y < rows.weight.shape[0]) & rows.live
+    index = xp.reshape(xp.where(known, rows.y, 0), (-1,))
+    return count * xp.reshape(xp.take(rows.weight, index, axis=0), tuple(rows.y.shape)), count
+
+
+def divisors(rows: Rows, loss: Array) -> tuple[Array, Array]:
+    """The divisors of the mean loss and of the mean lse²: the caller's denominator, or the sums of the weights."""
+    xp = namespace(loss)
+    if rows.options.denominator is not None:
+        given = denominator(rows.options.denominator, loss)
+        return given, given
+    own, count = row_weights(rows, loss)
+    return xp.sum(own), xp.sum(count)
+
+
+def denominator(given: Any, loss: Array) -> Array:
+    """A denominator, number or array of one element, in the dtype of the sums."""
+    if isinstance(given, int | float) and not 0 <= given < math.inf:
+        raise OptionError(f"denominator={given!r}, expected a number that is not negative")
+    given = like(loss, given, "denominator")
+    if math.prod(given.shape) != 1:
+        raise OptionError(f"denominator has shape {tuple(given.shape)}, expected a single number")
+    xp = namespace(loss)
+    return xp.astype(xp.reshape(given, ()), loss.dtype)
+
+
+def scales(rows: Rows, loss: Array) -> tuple[Array | float, Array | float]:
+    """What each row's loss and each row's lse² are multiplied by in the reduced loss; 0 in a mean over nothing."""
+    z_loss = rows.options.z_loss
+    if rows.options.reduction != "mean":
+        return 1.0, z_loss
+    xp = namespace(loss)
+    own, count = (xp.where(d == 0, 0.0, 1 / xp.where(d == 0, 1.0, d)) for d in divisors(rows, loss))
+    return own, z_loss * count
+
+
+def mean(total: Array, divisor: Array, on_empty: str) -> Array:
+    """total/divisor; over nothing it is what `on_empty` says, and its gradient is zero either way."""
+    xp = namespace(total)
+    empty = divisor == 0
+    if on_empty == "raise" and not tracing(empty) and bool(empty):
+        raise EmptyReductionError(
+            "the mean is over nothing: every row is ignored, or the rows' weights sum to 0, or the batch is empty; "
+            "on_empty='zero' gives 0, on_empty='nan' gives NaN"
+        )
+    value = total / xp.where(empty, 1.0, divisor)
+    return xp.where(empty, 0.0 if on_empty == "zero" else math.nan, value)
+
+
+def reduce_rows(rows: Rows, loss: Array, z_squared: Array) -> Array:
+    """The reduced loss in the caller's dtype, from each row's loss and each row's lse² (None without z-loss)."""
+    options, xp = rows.options, namespace(loss)
+    if options.reduction == "mean":
+        own, count = divisors(rows, loss)
+        value = mean(xp.sum(loss), own, options.on_empty)
+        if z_squared is not None:
+            value = value + options.z_loss * mean(xp.sum(z_squared), count, options.on_empty)
+    else:
+        value = loss if z_squared is None else loss + options.z_loss * z_squared
+        value = xp.sum(value) if options.reduction == "sum" else value
+    return scalar(value if value.dtype == rows.dtype else xp.astype(value, rows.dtype))
+
+
+def reduce_elements(loss: Array, options: Options, dtype: Any) -> Array:
+    """The reduced binary loss: its mean divides by the number of elements, weights or not, as in torch."""
+    xp = namespace(loss)
+    if options.reduction == "mean":
+        count = options.denominator if options.denominator is not None else float(math.prod(loss.shape))
+        loss = mean(xp.sum(loss), denominator(count, loss), options.on_empty)
+    elif options.reduction == "sum":
+        loss = xp.sum(loss)
+    return scalar(loss if loss.dtype == dtype else xp.astype(loss, dtype))

@@ -1,0 +1,216 @@
+"""The door: shapes, dtypes and ranges are checked here once, and a call becomes canonical Rows."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+from . import _targets
+from ._arrays import FLOATS, INTEGERS, as_float_array, describe, dtype_name, is_jax, is_torch, like, readable, tracing
+from ._definition import Array, namespace
+from ._options import Options, Rows
+from .errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
+
+
+def call_text(function: str, x: Array, target: Array, options: Options) -> str:
+    """The call as messages restate it: "cross_entropy(input float32 (8, 10), target int64 (8,), reduction='sum')"."""
+    words = [f"input {describe(x)}"]
+    if target is not None:
+        words.append(f"target {describe(target)}")
+    for name, value in vars(options).items():
+        default = getattr(Options, name)
+        if value is not default and (hasattr(value, "shape") or value != default):
+            words.append(f"{name} {describe(value)}" if hasattr(value, "shape") else f"{name}={value!r}")
+    return f"{function}({', '.join(words)})"
+
+
+def class_axis(function: str, x: Array, axis: int | None) -> int:
+    """The class axis: 1, or 0 of a single row, as in torch; or the one given, counted from the end if negative."""
+    if x.ndim == 0:
+        raise ShapeError(
+            f"{function}: input is a single number, expected one row of logits or more: shape (C,) or (N, C)"
+        )
+    axis = min(1, x.ndim - 1) if axis is None else axis
+    if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
+        text = f"{function}: axis={axis!r}, but input {describe(x)} has {x.ndim} axes"
+        raise AxisError(f"{text}: expected an integer from {-x.ndim} to {x.ndim - 1}")
+    return axis % int(x.ndim)
+
+
+def result_dtype(x: Array, dtype: Any, *, loss: bool) -> tuple[Any, Any]:
+    """The dtypes of the sums (float32 or wider) and of the result (the input's, unless `dtype` or autocast says so)."""
+    xp = namespace(x)
+    if dtype is not None and dtype_name(dtype) not in FLOATS:
+        raise DtypeError(f"dtype={dtype!r}, expected one of {', '.join(FLOATS)} of the input's library")
+    result = x.dtype if dtype is None else _own_dtype(x, dtype)
+    if dtype is None and is_torch(x) and dtype_name(x.dtype) in ("float16", "bfloat16") and _autocast(x, loss):
+        result = xp.float32
+    wide = "float64" in (dtype_name(x.dtype), dtype_name(result))
+    return xp.float64 if wide else xp.float32, result
+
+
+def _own_dtype(x: Array, dtype: Any) -> Any:
+    """A dtype of any spelling ("float32", numpy.float32, torch.float32) as a dtype of x's library."""
+    return getattr(namespace(x), dtype_name(dtype), dtype)
+
+
+def _autocast(x: Array, loss: bool) -> bool:
+    """Whether torch's autocast would give float32 here: losses everywhere, softmax on a GPU."""
+    torch = sys.modules["torch"]
+    return (loss or x.device.type == "cuda") and bool(torch.is_autocast_enabled(x.device.type))
+
+
+def class_mask(function: str, x: Array, where: Any, axis: int) -> Array:
+    """`where` as booleans of x's shape with the class axis last, or None; (C,) is taken as one mask for every row."""
+    if where is None:
+        return None
+    where = like(x, where, "where")
+    if dtype_name(where.dtype) != "bool":
+        raise DtypeError(f"{function}: where has dtype {dtype_name(where.dtype)}, expected bool: use where != 0")
+    xp = namespace(x)
+    classes = x.shape[axis]
+    if where.ndim == 1 and where.shape[0] == classes:
+        return where
+    try:
+        return xp.moveaxis(xp.broadcast_to(where, tuple(x.shape)), axis, -1)
+    except (RuntimeError, ValueError, TypeError):
+        text = f"{function}: where has shape {tuple(where.shape)}, expected ({classes},)"
+        raise ShapeError(f"{text} or a shape that broadcasts to input {tuple(x.shape)}") from None
+
+
+def class_weight(function: str, x: Array, weight: Any, classes: int, dtype: Any) -> Array:
+    """The weights of the classes in the sums' dtype, or None."""
+    if weight is None:
+        return None
+    weight = as_real(like(x, weight, "weight"), dtype, "weight")
+    if tuple(weight.shape) != (classes,):
+        text = f"{function}: weight has shape {tuple(weight.shape)}, but input {describe(x)} has {classes} classes"
+        fix = "one weight a class; weights a row are sample_weight"
+        raise ShapeError(f"{text}: expected ({classes},), {fix}")
+    return weight
+
+
+def as_real(x: Array, dtype: Any, name: str) -> Array:
+    """Real numbers in the sums' dtype."""
+    if dtype_name(x.dtype) not in (*FLOATS, *INTEGERS, "bool"):
+        raise DtypeError(f"{name} has dtype {dtype_name(x.dtype)}, expected real numbers")
+    return x if x.dtype == dtype else namespace(x).astype(x, dtype)
+
+
+def sample_weights(function: str, x: Array, weight: Any, rows: tuple[int, ...], dtype: Any) -> Array:
+    """The weights of the rows, shaped like them, or None; (N,) serves all positions of a sample."""
+    if weight is None:
+        return None
+    xp = namespace(x)
+    weight = as_real(like(x, weight, "sample_weight"), dtype, "sample_weight")
+    if tuple(weight.shape) == rows[:1] and len(rows) > 1:
+        weight = xp.broadcast_to(xp.reshape(weight, (-1, *(1 for _ in rows[1:]))), rows)
+    if tuple(weight.shape) != rows:
+        raise ShapeError(
+            f"{function}: sample_weight has shape {tuple(weight.shape)}, expected {rows}: one for each row"
+        )
+    return weight
+
+
+def check_inplace(function: str, x: Array, options: Options) -> None:
+    """`inplace=True` needs memory that can be written, and gives the gradient of input alone."""
+    if not options.inplace:
+        return
+    if is_jax(x) or tracing(x):
+        raise OptionError(f"{function}: inplace=True, but {describe(x)} of {type(x).__module__} cannot be written into")
+    others = [name for name in ("weight", "sample_weight") if getattr(getattr(options, name), "requires_grad", False)]
+    if others:
+        text = f"{function}: inplace=True gives the gradient of input alone, but {others[0]} requires grad"
+        raise OptionError(f"{text}: use inplace=False")
+
+
+def rows(function: str, input: Any, target: Any, options: Options) -> Rows:
+    """The canonical rows of a loss with classes: everything about the call checked."""
+    x = as_float_array(input, "input")
+    axis = class_axis(function, x, options.axis)
+    if target is not None and not hasattr(target, "shape"):
+        target = like(x, target, "target")
+    call = call_text(function, x, target, options)
+    classes = x.shape[axis]
+    if classes == 0:
+        raise ShapeError(f"input has no classes on axis {axis} — in {call}")
+    check_inplace(function, x, options)
+    y, q = (None, None) if target is None else _targets.split_target(call, x, target, axis)
+    if options.check is not False:
+        if target is not None:
+            _targets.check_structure(call, x, y, axis, options.axis)
+        if q is not None:
+            _targets.check_probabilities(call, q, x, axis)
+    if y is not None:
+        _targets.check_indices(call, y, classes, options.ignore_index)
+    xp = namespace(x)
+    sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
+    batch = (*x.shape[:axis], *x.shape[axis + 1 :])
+    q = None if q is None else as_real(xp.moveaxis(q, axis, -1), sum_dtype, "target")
+    return Rows(
+        x=xp.moveaxis(x, axis, -1),
+        y=y,
+        q=q,
+        live=None if y is None else y != options.ignore_index,
+        weight=class_weight(function, x, options.weight, classes, sum_dtype),
+        sample_weight=sample_weights(function, x, options.sample_weight, batch, sum_dtype),
+        where=class_mask(function, x, options.where, axis),
+        options=options,
+        axis=axis,
+        sum_dtype=sum_dtype,
+        dtype=dtype,
+    )
+
+
+def binary(function: str, input: Any, target: Any, options: Options) -> tuple[Array, Array, Array, Array]:
+    """(x, target, weight, pos_weight) of a binary loss in the sums' dtype, everything about the call checked."""
+    x = as_float_array(input, "input")
+    target = like(x, target, "target")
+    call = call_text(function, x, target, options)
+    if tuple(target.shape) != tuple(x.shape):
+        raise ShapeError(f"{_binary_shape_message(tuple(x.shape), tuple(target.shape))} — in {call}")
+    sum_dtype, _ = result_dtype(x, options.dtype, loss=True)
+    target = as_real(target, sum_dtype, "target")
+    if options.check is not False:
+        check_unit_interval(call, "target", target, "labels are 0 or 1, or probabilities; rescale them")
+    weight = _broadcast(
+        call, x, options.weight, "weight", sum_dtype, "one for each element, or a shape that broadcasts"
+    )
+    fix = "one for each output: for one output give the number n_negative / n_positive"
+    pos_weight = _broadcast(call, x, options.pos_weight, "pos_weight", sum_dtype, fix)
+    return x, target, weight, pos_weight
+
+
+def _binary_shape_message(shape: tuple[int, ...], target: tuple[int, ...]) -> str:
+    """What was got and wanted in a binary loss: shapes are never broadcast against each other."""
+    text = f"target has shape {target}, expected {shape}, the shape of input"
+    if shape == (*target, 1):
+        return f"{text}: use input.squeeze({len(shape) - 1}) or target[..., None]"
+    if target == (*shape, 1):
+        return f"{text}: use target.squeeze({len(target) - 1})"
+    return f"{text}: a binary loss takes one target for each logit; for classes use cross_entropy"
+
+
+def _broadcast(call: str, x: Array, value: Any, name: str, dtype: Any, fix: str) -> Array:
+    """A weight of a binary loss that broadcasts to x's shape, or None."""
+    if value is None:
+        return None
+    value = as_real(like(x, value, name), dtype, name)
+    try:
+        namespace(x).broadcast_to(value, tuple(x.shape))
+    except (RuntimeError, ValueError, TypeError):
+        text = f"{name} has shape {tuple(value.shape)}, which does not broadcast to input {tuple(x.shape)}"
+        raise ShapeError(f"{text}: {fix} — in {call}") from None
+    return value
+
+
+def check_unit_interval(call: str, name: str, p: Array, fix: str) -> None:
+    """Raise ProbabilityError where a number is outside 0 … 1; NaN passes and stays NaN."""
+    if not readable(p) or math.prod(p.shape) == 0:
+        return
+    xp = namespace(p)
+    wrong = xp.reshape((p < 0) | (p > 1), (-1,))
+    if bool(xp.any(wrong)):
+        value = float(xp.reshape(p, (-1,))[int(xp.argmax(xp.astype(wrong, xp.int8)))])
+        raise ProbabilityError(f"{name} holds {value:g}, expected 0 … 1: {fix} — in {call}")

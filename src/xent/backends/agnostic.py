@@ -1,0 +1,156 @@
+"""The room that always works: the definition, run by the array library that the caller brought.
+
+`rules` is a module with row_loss, logsumexp, softmax, log_softmax and binary_loss: the definition's own, or the same
+functions with their derivatives told to an autodiff library (torch: `_autograd`, JAX: `backends.jax_rules`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import _definition as definition
+from .._definition import Array, class_mask, namespace, product
+from .._options import Options, Rows
+
+
+def capped(x: Array, options: Options) -> Array:
+    """softcap·tanh(x/softcap)/temperature."""
+    x = x if options.softcap is None else options.softcap * namespace(x).tanh(x / options.softcap)
+    return x if options.temperature == 1 else x / options.temperature
+
+
+def slope(x: Array, options: Options) -> Array | float:
+    """The derivative of `capped`."""
+    if options.softcap is None:
+        return 1 / options.temperature
+    return (1 - namespace(x).tanh(x / options.softcap) ** 2) / options.temperature
+
+
+def masked(z: Array, where: Array) -> Array:
+    """Logits with −∞ for the classes that do not exist; the cap comes before."""
+    return z if where is None else namespace(z).where(where, z, -math.inf)
+
+
+def logits(rows: Rows) -> Array:
+    """Z in the dtype of the sums. A row that does not count is 0: whatever it held cannot reach the result."""
+    xp = namespace(rows.x)
+    z = masked(capped(xp.astype(rows.x, rows.sum_dtype, copy=False), rows.options), rows.where)
+    counts = rows.live
+    if rows.sample_weight is not None:
+        sound = (rows.sample_weight != 0) | xp.all(xp.isfinite(z), axis=-1)
+        counts = sound if counts is None else counts & sound
+    return z if counts is None else xp.where(counts[..., None], z, 0.0)
+
+
+def plain_target(rows: Rows, z: Array) -> Array:
+    """Q before smoothing and weights: one-hot of y, zero where ignored, NaN where y is no class; or the caller's q."""
+    xp = namespace(z)
+    if rows.q is not None:
+        return rows.q
+    q = xp.where(class_mask(rows.y, z) & rows.live[..., None], xp.ones_like(z), 0.0)
+    known = ((rows.y >= 0) & (rows.y < z.shape[-1])) | ~rows.live
+    return xp.where(known[..., None], q, math.nan)
+
+
+def target(rows: Rows, q: Array) -> Array:
+    """Q with smoothing over the classes that exist, then class weights, then sample weights."""
+    xp = namespace(q)
+    smoothing = rows.options.label_smoothing
+    if smoothing:
+        classes: Any = q.shape[-1]
+        if rows.where is not None:
+            classes = xp.sum(xp.astype(rows.where, q.dtype), axis=-1, keepdims=True)
+            classes = xp.where(classes == 0, 1.0, classes)
+        even = xp.ones_like(q) * (smoothing / classes)
+        even = even if rows.where is None else xp.where(rows.where, even, 0.0)
+        even = even if rows.live is None else xp.where(rows.live[..., None], even, 0.0)
+        q = (1 - smoothing) * q + even
+    q = q if rows.weight is None else product(q, rows.weight)
+    return q if rows.sample_weight is None else q * rows.sample_weight[..., None]
+
+
+def z_squared(rows: Rows, z: Array, rules: Any) -> Array:
+    """sample_weight·lse² of each row that counts, or None without z-loss."""
+    if rows.options.z_loss == 0:
+        return None
+    xp = namespace(z)
+    square = rules.logsumexp(z) ** 2
+    square = square if rows.live is None else xp.where(rows.live, square, 0.0)
+    return square if rows.sample_weight is None else square * rows.sample_weight
+
+
+def cross_entropy(rows: Rows, rules: Any) -> tuple[Array, Array]:
+    """(loss, lse² or None) of each row, in the dtype of the sums."""
+    z = logits(rows)
+    return rules.row_loss(z, target(rows, plain_target(rows, z))), z_squared(rows, z, rules)
+
+
+def gradient(rows: Rows, loss_scale: Array | float, z_scale: Array | float) -> Array:
+    """d/dx of loss_scale·loss + z_scale·lse², row by row, in x's dtype and layout (classes last); rounded once."""
+    xp = namespace(rows.x)
+    z = logits(rows)
+    result = definition.gradient(z, target(rows, plain_target(rows, z))) * loss_scale
+    if rows.options.z_loss:
+        lse = definition.logsumexp(z)
+        factor = 2 * lse * z_scale if rows.sample_weight is None else 2 * lse * z_scale * rows.sample_weight
+        factor = factor if rows.live is None else xp.where(rows.live, factor, 0.0)
+        result = result + factor[..., None] * definition.softmax(z)
+    result = result * slope(xp.astype(rows.x, rows.sum_dtype, copy=False), rows.options)
+    result = result if rows.live is None else xp.where(rows.live[..., None], result, 0.0)
+    result = result if rows.where is None else xp.where(rows.where, result, 0.0)
+    return xp.astype(result, rows.x.dtype, copy=False)
+
+
+def row_stats(rows: Rows, rules: Any) -> tuple[Array, Array, definition.RowStats]:
+    """(loss, log-probability of the target, statistics) of each row; the first two None without targets."""
+    z = logits(rows)
+    stats = definition.row_stats(z, namespace(z).zeros_like(z), moment=True)
+    if rows.y is None and rows.q is None:
+        return None, None, stats
+    q = plain_target(rows, z)
+    loss = rules.row_loss(z, target(rows, q))
+    square = z_squared(rows, z, rules)
+    return loss if square is None else loss + rows.options.z_loss * square, -rules.row_loss(z, q), stats
+
+
+def nll(rows: Rows) -> Array:
+    """−⟨q, log p⟩ of each row, for log-probabilities in the place of logits."""
+    log_p = logits(rows)
+    return -namespace(log_p).sum(product(target(rows, plain_target(rows, log_p)), log_p), axis=-1)
+
+
+def _two_classes(y: Array, weight: Array, pos_weight: Array, smoothing: float) -> tuple[Array, Array]:
+    """Q = (positive, negative) of each element: the target, smoothed, then weighted."""
+    y = y if smoothing == 0 else (1 - smoothing) * y + smoothing / 2
+    positive, negative = y if pos_weight is None else y * pos_weight, 1 - y
+    return (positive, negative) if weight is None else (positive * weight, negative * weight)
+
+
+def binary_cross_entropy_with_logits(
+    x: Array, y: Array, weight: Array, pos_weight: Array, options: Options, rules: Any
+) -> Array:
+    """The loss of each element, in y's dtype, that of the sums."""
+    xp = namespace(x)
+    z = capped(xp.astype(x, y.dtype, copy=False), options)
+    q = _two_classes(y, weight, pos_weight, options.label_smoothing)
+    return rules.binary_loss(z, *(xp.broadcast_to(part, z.shape) for part in q))
+
+
+LOWEST = math.exp(-100)  # torch holds log p above −100: a smaller probability is a rounded one
+STEEPEST = 1e12  # and its derivative below this
+
+
+def _held_log(p: Array, log_p: Array) -> Array:
+    """Log p down to −100; below, the line that still tells the gradient where to go."""
+    return namespace(p).where(p > LOWEST, log_p, STEEPEST * p - 100.0)
+
+
+def binary_cross_entropy(p: Array, y: Array, weight: Array, pos_weight: Array, options: Options) -> Array:
+    """The loss of each element, from probabilities, in y's dtype, that of the sums."""
+    xp = namespace(p)
+    p = xp.astype(p, y.dtype, copy=False)
+    positive, negative = _two_classes(y, weight, pos_weight, options.label_smoothing)
+    log_p = xp.log(xp.where(p > LOWEST, p, 1.0))
+    log_rest = xp.log1p(-xp.where(p < 1, p, 0.0))
+    return -positive * _held_log(p, log_p) - negative * _held_log(1 - p, log_rest)

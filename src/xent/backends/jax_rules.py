@@ -1,0 +1,68 @@
+"""What JAX's autodiff needs to know: the definition's functions with their derivatives in the accurate form.
+
+One rule a function serves jax.grad, jvp, vmap, jit and hessian: JAX transposes the forward derivative.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from .. import _definition as definition
+from .._definition import Array
+
+row_loss = jax.custom_jvp(definition.row_loss)
+logsumexp = jax.custom_jvp(definition.logsumexp)
+softmax = jax.custom_jvp(definition.softmax)
+log_softmax = jax.custom_jvp(definition.log_softmax)
+binary_loss = jax.custom_jvp(definition.binary_loss)
+
+
+def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
+    """Σ factor·tangent over the inputs that are differentiated; the factors of the others are not formed."""
+    return sum(factor() * tangent for tangent, factor in terms if not isinstance(tangent, SymbolicZero))
+
+
+@functools.partial(row_loss.defjvp, symbolic_zeros=True)
+def _row_loss(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
+    z, q = at
+    terms = (along[0], lambda: definition.gradient(z, q)), (along[1], lambda: -definition.log_softmax(z))
+    return row_loss(z, q), jnp.sum(_sum_of(*terms), -1)
+
+
+@logsumexp.defjvp
+def _logsumexp(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨softmax(z), dz⟩."""
+    return logsumexp(*at), jnp.sum(definition.softmax(*at) * along[0], -1)
+
+
+@softmax.defjvp
+def _softmax(at: Any, along: Any) -> tuple[Array, Array]:
+    """p·(dz − ⟨p, dz⟩)."""
+    p = softmax(*at)
+    return p, p * (along[0] - jnp.sum(p * along[0], -1, keepdims=True))
+
+
+@log_softmax.defjvp
+def _log_softmax(at: Any, along: Any) -> tuple[Array, Array]:
+    """Dz − ⟨softmax(z), dz⟩."""
+    change = along[0] - jnp.sum(definition.softmax(*at) * along[0], -1, keepdims=True)
+    return log_softmax(*at), change
+
+
+@functools.partial(binary_loss.defjvp, symbolic_zeros=True)
+def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
+    """(negative·σ(x) − positive·σ(−x))·dx, and the losses of the two classes for the targets."""
+    x, one, zero = at[0], jnp.ones_like(at[0]), jnp.zeros_like(at[0])
+    factors = (
+        lambda: definition.binary_gradient(*at),
+        lambda: definition.binary_loss(x, one, zero),
+        lambda: definition.binary_loss(x, zero, one),
+    )
+    return binary_loss(*at), _sum_of(*zip(along, factors, strict=True))

@@ -1,0 +1,112 @@
+"""The binary losses: cross-entropy of two classes, one number an element."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import _dispatch, _reduction, _validate
+from ._definition import Array
+from ._options import BinaryOptions, ProbabilityOptions, signature_of, validated
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits"]
+
+
+@signature_of(BinaryOptions)
+def binary_cross_entropy_with_logits(
+    input: Array, target: Array, weight: Array = None, **options: Unpack[BinaryOptions]
+) -> Array:
+    """The binary cross-entropy from logits: the cross-entropy of rows (x, 0) with targets q = (y, 1 − y).
+
+    loss = w·log1p(exp(−|x|)) + |x|·(the mass of q on the other side of x)
+
+    Parameters
+    ----------
+    input
+        Logits of any shape: raw scores, no sigmoid before.
+    target
+        Labels 0 and 1 of any dtype, or probabilities, shaped like input: shapes are never broadcast.
+    weight
+        A factor for each element, or a shape that broadcasts to input.
+    pos_weight
+        A factor for the positive class, broadcast along the last axes: (outputs,) or one number.
+    reduction
+        "mean" over all elements, "sum" or "none".
+    label_smoothing
+        ε in 0 … 1: y becomes (1 − ε)·y + ε/2.
+    softcap, temperature, denominator, on_empty, dtype, check
+        As in `cross_entropy`.
+
+    Returns
+    -------
+    Array
+        The reduced loss in nats, or input's shape with reduction="none". At ±∞ the exact limits, never NaN.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArrayTypeError, OptionError
+        For what does not fit together.
+    ProbabilityError
+        For a target outside 0 … 1.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> float(xent.binary_cross_entropy_with_logits(np.array([20.0]), np.array([0.0])))
+    20.000000002061153
+
+    References
+    ----------
+    D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B, 1958.
+    """
+    name = "binary_cross_entropy_with_logits"
+    given = validated(name, weight, options, BinaryOptions)
+    x, y, weight, pos_weight = _validate.binary(name, input, target, given)
+    with _dispatch.quiet(x):
+        loss = _dispatch.room(x).binary_cross_entropy_with_logits(x, y, weight, pos_weight, given, _dispatch.rules(x))
+        return _reduction.reduce_elements(loss, given, _validate.result_dtype(x, given.dtype, loss=True)[1])
+
+
+@signature_of(ProbabilityOptions)
+def binary_cross_entropy(
+    probs: Array, target: Array, weight: Array = None, **options: Unpack[ProbabilityOptions]
+) -> Array:
+    """The binary cross-entropy of given probabilities; with logits at hand, prefer the loss that takes them.
+
+    loss = −y·log p − (1 − y)·log(1 − p), each logarithm held above −100 as in torch
+
+    Parameters
+    ----------
+    probs
+        Probabilities 0 … 1, as a sigmoid gives them. Where they were rounded to 0 or 1 the loss can only guess.
+    target, weight, pos_weight, reduction, label_smoothing, denominator, on_empty, dtype, check
+        As in `binary_cross_entropy_with_logits`.
+
+    Raises
+    ------
+    ProbabilityError
+        For a number outside 0 … 1: were logits given?
+    ShapeError, DtypeError, ArrayTypeError, OptionError
+        For what does not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> float(xent.binary_cross_entropy(np.array([0.7]), np.array([1.0])).round(4))
+    0.3567
+
+    References
+    ----------
+    See `binary_cross_entropy_with_logits`.
+    """
+    name = "binary_cross_entropy"
+    given = validated(name, weight, options, ProbabilityOptions)
+    p, y, weight, pos_weight = _validate.binary(name, probs, target, given)
+    if given.check is not False:
+        fix = "for logits use binary_cross_entropy_with_logits"
+        _validate.check_unit_interval(_validate.call_text(name, p, y, given), "probs", p, fix)
+    with _dispatch.quiet(p):
+        loss = _dispatch.room(p).binary_cross_entropy(p, y, weight, pos_weight, given)
+        return _reduction.reduce_elements(loss, given, _validate.result_dtype(p, given.dtype, loss=True)[1])

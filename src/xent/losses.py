@@ -1,0 +1,287 @@
+"""The losses, and what a row of logits tells besides: one call, one answer, for arrays of every library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import _definition, _dispatch, _reduction, _validate
+from ._arrays import is_torch, readable, scalar
+from ._definition import Array, namespace
+from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
+from ._targets import warn
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "RowStats",
+    "cross_entropy",
+    "cross_entropy_with_grad",
+    "nll_loss",
+    "row_stats",
+]
+
+
+class RowStats(NamedTuple):
+    """What `row_stats` returns; each has the shape of the rows, `loss` and `target_log_prob` need a target."""
+
+    loss: Array
+    lse: Array
+    entropy: Array
+    prediction: Array
+    confidence: Array
+    target_log_prob: Array
+
+
+@signature_of(LossOptions)
+def cross_entropy(input: Array, target: Array, weight: Array = None, **options: Unpack[LossOptions]) -> Array:
+    """The cross-entropy between logits and targets: softmax and negative log-likelihood in one.
+
+    loss = w·log1p(r) − t,  m = max z,  r = Σ exp(z − m) − 1,  t = Σ q·(z − m),  w = Σ q
+
+    where z is the row of logits and q its target distribution. Give raw scores: no softmax before this loss.
+
+    Parameters
+    ----------
+    input
+        Logits (N, C), (N, C, d₁, …) or one row (C,), classes on axis 1 (0 for one row) unless `axis` says otherwise:
+        float16, bfloat16, float32 or float64, from NumPy, PyTorch, JAX or any array-API library.
+    target
+        Class indices of any integer dtype, shaped like input without the class axis; or probabilities (one-hot, soft
+        labels) shaped like input.
+    weight
+        One factor for each class, (C,).
+    ignore_index
+        Rows with this class index count for nothing, whatever their logits hold.
+    reduction
+        "mean" divides by Σ weight[y]·sample_weight over the rows that count, for probability targets by Σ sample_weight
+        (the number of rows); "sum"; or "none" for the loss of each row.
+    label_smoothing
+        ε in 0 … 1: q becomes (1 − ε)·q + ε/C, before the class weights.
+    axis
+        The class axis; -1 for class-last data.
+    where
+        The classes that exist, as booleans: (C,) or a shape that broadcasts to input. Smoothing spreads over these.
+    sample_weight
+        One factor for each row, shaped like the rows, or (N,).
+    z_loss
+        Adds z_loss·lse² to each row that counts: not scaled by class weights, averaged over the rows.
+    softcap
+        Replaces x by softcap·tanh(x/softcap), before the mask.
+    temperature
+        Divides the logits.
+    denominator
+        Replaces the divisor of the mean: a number, or an array of one element (gradient accumulation, data parallel).
+    on_empty
+        The mean over nothing: "nan" (torch's answer), "zero" or "raise". Its gradient is zero either way.
+    dtype
+        The result's dtype; input's own by default (float32 under torch's autocast). Sums are float32 or wider.
+    inplace
+        Lets the gradient overwrite input, whose version counter is bumped; one backward pass, of input alone.
+    check
+        "auto" and True look for mistakes whose values can be read without waiting; False leaves out all but the class
+        indices, which are always checked: where they cannot be read (on a GPU, in a trace) the row is NaN.
+
+    Returns
+    -------
+    Array
+        A zero-dimensional loss in nats, or the rows' losses with reduction="none".
+
+    Raises
+    ------
+    ShapeError, AxisError, DtypeError, ArrayTypeError, OptionError
+        For what does not fit together. Each is also of the built-in type that torch raises.
+    ClassIndexError
+        For a class index outside 0 … C−1 (an IndexError).
+    ProbabilityError
+        For a negative probability among the targets.
+    EmptyReductionError
+        For a mean over nothing with on_empty="raise".
+
+    Warns
+    -----
+    MisuseWarning
+        For one output unit, probabilities that do not sum to 1, and a class axis that can be read two ways.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> logits = np.array([[0.1, 1.0, 2.1], [2.0, 1.0, 0.1], [0.1, 3.0, 0.1]])
+    >>> float(xent.cross_entropy(logits, np.array([2, 0, 1])).round(4))
+    0.3018
+    >>> xent.cross_entropy(logits, np.eye(3)[[2, 0, 1]], reduction="none").round(4)
+    array([0.384 , 0.417 , 0.1044])
+
+    References
+    ----------
+    I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B, 1952; smoothing: C. Szegedy et al.,
+    "Rethinking the Inception architecture", 2016; z-loss: B. Zoph et al., "ST-MoE", 2022.
+    """
+    rows = _validate.rows("cross_entropy", input, target, validated("cross_entropy", weight, options, LossOptions))
+    if rows.options.inplace and is_torch(rows.x) and rows.x.requires_grad:
+        return _in_place(rows)
+    with _dispatch.quiet(rows.x):
+        loss, z_squared = _dispatch.room(rows.x).cross_entropy(rows, _dispatch.rules(rows.x))
+        return _reduction.reduce_rows(rows, loss, z_squared)
+
+
+def _in_place(rows: Rows) -> Array:
+    """The loss of a torch tensor, its gradient written over it."""
+    from ._autograd import InPlace
+
+    value, gradient = _value_and_gradient(_detached(rows))
+    apply: Any = InPlace.apply
+    return apply(rows.x.movedim(-1, rows.axis), value, gradient, rows.axis)
+
+
+def _detached(rows: Rows) -> Rows:
+    """The same rows without autograd's history."""
+    return rows._replace(**{name: part.detach() for name, part in rows._asdict().items() if is_torch(part)})
+
+
+def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
+    """The reduced loss and its derivative by x, classes last."""
+    room = _dispatch.room(rows.x)
+    with _dispatch.quiet(rows.x):
+        loss, z_squared = room.cross_entropy(rows, _definition)
+        value = _reduction.reduce_rows(rows, loss, z_squared)
+        loss_scale, z_scale = _reduction.scales(rows, loss)
+        return value, room.gradient(rows, loss_scale, z_scale)
+
+
+@signature_of(LossOptions)
+def cross_entropy_with_grad(
+    input: Array, target: Array, weight: Array = None, **options: Unpack[LossOptions]
+) -> tuple[Array, Array]:
+    """The cross-entropy and its derivative by input, for arrays without autograd.
+
+    d loss/dz = w·softmax(z) − q
+
+    Parameters are those of `cross_entropy`. With reduction="none" the derivative of each row's own loss is given;
+    `inplace=True` writes the derivative over input and gives input back.
+
+    Returns
+    -------
+    (loss, gradient)
+        The gradient has input's shape and dtype; it is accurate also where the true class's probability rounds to 1.
+
+    Raises
+    ------
+    See `cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> loss, gradient = xent.cross_entropy_with_grad(np.array([[2.0, 1.0, 0.1]]), np.array([0]))
+    >>> gradient.round(4)
+    array([[-0.341 ,  0.2424,  0.0986]])
+
+    References
+    ----------
+    See `cross_entropy`.
+    """
+    given = validated("cross_entropy_with_grad", weight, options, LossOptions)
+    rows = _validate.rows("cross_entropy_with_grad", input, target, given)
+    value, gradient = _value_and_gradient(_detached(rows))
+    gradient = namespace(gradient).moveaxis(gradient, -1, rows.axis)
+    if not rows.options.inplace:
+        return value, gradient
+    into = input.detach() if is_torch(input) else input
+    into[...] = gradient
+    return value, input
+
+
+@signature_of(NLLOptions)
+def nll_loss(log_probs: Array, target: Array, weight: Array = None, **options: Unpack[NLLOptions]) -> Array:
+    """The negative log-likelihood of targets under given log-probabilities.
+
+    loss = −⟨q, log p⟩
+
+    Parameters
+    ----------
+    log_probs
+        Log-probabilities, as `log_softmax` gives them; shapes and dtypes as in `cross_entropy`.
+    target, weight, ignore_index, reduction, axis, sample_weight, denominator, on_empty, dtype, check
+        As in `cross_entropy`.
+
+    Raises
+    ------
+    See `cross_entropy`.
+
+    Warns
+    -----
+    MisuseWarning
+        For positive numbers among the log-probabilities: probabilities or logits were given.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> float(xent.nll_loss(np.log([[0.7, 0.2, 0.1]]), np.array([0])).round(4))
+    0.3567
+
+    References
+    ----------
+    See `cross_entropy`.
+    """
+    rows = _validate.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
+    with _dispatch.quiet(rows.x):
+        _warn_of_positive(rows)
+        return _reduction.reduce_rows(rows, _dispatch.room(rows.x).nll(rows), None)
+
+
+def _warn_of_positive(rows: Rows) -> None:
+    """A log-probability cannot be positive."""
+    if rows.options.check is False or not readable(rows.x) or 0 in rows.x.shape:
+        return
+    xp = namespace(rows.x)
+    counted = rows.x if rows.live is None else xp.where(rows.live[..., None], rows.x, -1.0)
+    highest = float(xp.max(counted))
+    if highest > 1e-3:
+        what = "these look like probabilities: use nll_loss(log(p))" if highest <= 1 else "these look like logits"
+        warn(f"nll_loss: log_probs holds {highest:g}, but log-probabilities are not positive; {what}, or cross_entropy")
+
+
+@signature_of(StatsOptions)
+def row_stats(input: Array, target: Array = None, weight: Array = None, **options: Unpack[StatsOptions]) -> RowStats:
+    """What each row of logits tells: loss, log-normaliser, entropy, prediction, confidence, target log-probability.
+
+    lse = m + log1p(r),  entropy = log1p(r) − u/(1 + r),  confidence = 1/(1 + r),
+    m = max z,  r = Σ exp(z − m) − 1,  u = Σ exp(z − m)·(z − m)
+
+    Parameters
+    ----------
+    input, target, weight
+        As in `cross_entropy`, and its options too; without a target, `loss` and `target_log_prob` are None.
+
+    Returns
+    -------
+    RowStats
+        Arrays shaped like the rows, differentiable where input is (`prediction`, the argmax, is not): `loss` is
+        `cross_entropy(…, reduction="none")`; `target_log_prob` is ⟨q, log p⟩ for the target as given, without weights
+        and smoothing, 0 where the row is ignored. Entropy in nats.
+
+    Raises
+    ------
+    See `cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> stats = xent.row_stats(np.array([[2.0, 1.0, 0.1]]), np.array([0]))
+    >>> stats.prediction, stats.confidence.round(4), stats.entropy.round(4), stats.target_log_prob.round(4)
+    (array([0]), array([0.659]), array([0.8467]), array([-0.417]))
+
+    References
+    ----------
+    C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
+    """
+    rows = _validate.rows("row_stats", input, target, validated("row_stats", weight, options, StatsOptions))
+    xp = namespace(rows.x)
+
+    def out(value: Array) -> Array:
+        return value if value is None else scalar(xp.astype(value, rows.dtype, copy=False))
+
+    with _dispatch.quiet(rows.x):
+        loss, log_prob, s = _dispatch.room(rows.x).row_stats(rows, _dispatch.rules(rows.x))
+        lse, entropy, confidence = _definition.lse(s), _definition.entropy(s), _definition.confidence(s)
+    return RowStats(out(loss), out(lse), out(entropy), scalar(s.a), out(confidence), out(log_prob))

@@ -1,0 +1,212 @@
+"""softmax, log_softmax and logsumexp for arrays of every library."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from . import _dispatch, _validate
+from ._arrays import as_float_array, scalar
+from ._definition import Array, namespace
+from .errors import OptionError, ShapeError
+
+__all__ = ["Prediction", "log_softmax", "logsumexp", "predict", "softmax"]
+
+
+class Prediction(NamedTuple):
+    """What `predict` returns: the most probable class of each row, and its probability."""
+
+    label: Array
+    probability: Array
+
+
+class _Logits(NamedTuple):
+    """Validated logits in the dtype of the sums, classes last; masked classes are −∞."""
+
+    z: Array
+    where: Array
+    axis: int
+    dtype: Any
+
+
+def _logits(function: str, x: Any, axis: int | None, where: Any, temperature: float, dtype: Any) -> _Logits:
+    """Check a call and bring it into canonical form."""
+    x = as_float_array(x, "x")
+    if not isinstance(axis, int):
+        raise OptionError(f"{function}: axis={axis!r}, expected an integer: the axis of the classes, as axis=-1")
+    axis = _validate.class_axis(function, x, axis)
+    if x.shape[axis] == 0:
+        raise ShapeError(f"{function}: x of shape {tuple(x.shape)} has no classes on axis {axis}")
+    if not (isinstance(temperature, int | float) and 0 < temperature < math.inf):
+        raise OptionError(f"{function}: temperature={temperature!r}, expected a positive number")
+    mask = _validate.class_mask(function, x, where, axis)
+    sum_dtype, result = _validate.result_dtype(x, dtype, loss=False)
+    xp = namespace(x)
+    z = xp.astype(xp.moveaxis(x, axis, -1), sum_dtype, copy=False)
+    z = z if temperature == 1 else z / temperature
+    return _Logits(z if mask is None else xp.where(mask, z, -math.inf), mask, axis, result)
+
+
+def _output(p: Array, logits: _Logits, absent: float) -> Array:
+    """A result in the caller's layout and dtype; what `where` leaves out is `absent`."""
+    xp = namespace(p)
+    p = p if logits.where is None else xp.where(logits.where, p, absent)
+    return xp.moveaxis(p if p.dtype == logits.dtype else xp.astype(p, logits.dtype), -1, logits.axis)
+
+
+def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
+    """The probabilities of the classes: exp(x) over its sum.
+
+    softmax(x)ᵢ = exp(xᵢ/T − m) / Σⱼ exp(xⱼ/T − m),  m = max(x/T)
+
+    Parameters
+    ----------
+    x
+        Logits of any shape: float16, bfloat16, float32 or float64, from NumPy, PyTorch, JAX or any array-API library;
+        lists, numbers and NumPy integers count as float64.
+    axis
+        The axis of the classes; the last one unless told otherwise (SciPy's default is the whole array).
+    where
+        The classes that exist, as booleans: (C,) or a shape that broadcasts to x. The others have probability 0.
+    temperature
+        T > 0: below 1 sharpens, above 1 flattens.
+    dtype
+        The result's dtype, x's own by default. Sums are float32 or wider, rounded once.
+
+    Returns
+    -------
+    Array
+        Probabilities in x's shape. A row with NaN or +∞, and one of −∞ alone, is NaN; no other row is touched.
+
+    Raises
+    ------
+    AxisError, ShapeError, DtypeError, OptionError
+        For what cannot be meant; the message names the fix.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> xent.softmax(np.array([2.0, 1.0, 0.1]))
+    array([0.65900114, 0.24243297, 0.09856589])
+    >>> xent.softmax([[1000.0, 1000.0]])
+    array([[0.5, 0.5]])
+    >>> xent.softmax(np.array([2.0, 1.0, 0.1]), where=np.array([True, True, False]))
+    array([0.73105858, 0.26894142, 0.        ])
+
+    References
+    ----------
+    J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
+    """
+    logits = _logits("softmax", x, axis, where, temperature, dtype)
+    with _dispatch.quiet(logits.z):
+        return _output(_dispatch.rules(logits.z).softmax(logits.z), logits, 0.0)
+
+
+def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
+    """The log-probabilities of the classes, without the detour over softmax that rounds small ones to log 0.
+
+    log_softmax(x)ᵢ = (xᵢ/T − m) − log1p(r),  m = max(x/T),  r = Σⱼ exp(xⱼ/T − m) − 1
+
+    Parameters are those of `softmax`; classes that `where` leaves out have −∞.
+
+    Raises
+    ------
+    AxisError, ShapeError, DtypeError, OptionError
+        For what cannot be meant; the message names the fix.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> xent.log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
+
+    References
+    ----------
+    P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax functions",
+    IMA Journal of Numerical Analysis, 2021.
+    """
+    logits = _logits("log_softmax", x, axis, where, temperature, dtype)
+    with _dispatch.quiet(logits.z):
+        return _output(_dispatch.rules(logits.z).log_softmax(logits.z), logits, -math.inf)
+
+
+def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array = None, dtype: Any = None) -> Array:
+    """Log Σ exp(x), without overflow: the smooth maximum, and the normaliser of softmax.
+
+    logsumexp(x) = m + log1p(r),  m = max x,  r = Σ exp(x − m) − 1
+
+    Parameters
+    ----------
+    x, axis, where, dtype
+        As in `softmax`.
+    keepdims
+        Keep the summed axis with length 1.
+
+    Returns
+    -------
+    Array
+        x's shape without the axis. −∞ where every element is −∞ or left out, +∞ where one is +∞, NaN where one is NaN.
+
+    Raises
+    ------
+    AxisError, ShapeError, DtypeError, OptionError
+        For what cannot be meant; the message names the fix.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> float(xent.logsumexp(np.array([1000.0, 1000.0])))
+    1000.6931471805599
+
+    References
+    ----------
+    See `log_softmax`.
+    """
+    logits = _logits("logsumexp", x, axis, where, 1.0, dtype)
+    xp = namespace(logits.z)
+    with _dispatch.quiet(logits.z):
+        value = _dispatch.rules(logits.z).logsumexp(logits.z)
+    value = value if value.dtype == logits.dtype else xp.astype(value, logits.dtype)
+    return xp.expand_dims(value, axis=logits.axis) if keepdims else scalar(value)
+
+
+def predict(input: Array, axis: int | None = None) -> Prediction:
+    """The most probable class of each row and its probability, from logits.
+
+    label = argmax x,  probability = 1/(1 + r),  r = Σ exp(x − max x) − 1
+
+    Parameters
+    ----------
+    input
+        Logits as for `cross_entropy`: (N, C), (N, C, d₁, …) or one row (C,).
+    axis
+        The class axis: 1 (0 for a single row) unless told otherwise, as in `cross_entropy`.
+
+    Raises
+    ------
+    ShapeError, AxisError, DtypeError
+        For what cannot be meant; one output unit among them: its class is `input > 0`.
+
+    Examples
+    --------
+    >>> import numpy as np, xent
+    >>> label, probability = xent.predict(np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]]))
+    >>> label
+    array([0, 1])
+    >>> probability.round(4)
+    array([0.659 , 0.7113])
+
+    References
+    ----------
+    See `softmax`.
+    """
+    x = as_float_array(input, "input")
+    axis = _validate.class_axis("predict", x, axis)
+    if x.shape[axis] < 2:
+        text = f"predict: input has shape {tuple(x.shape)}, with {x.shape[axis]} classes on axis {axis}"
+        raise ShapeError(f"{text}: for one output unit the class is input > 0, its probability 1/(1 + exp(-input))")
+    xp = namespace(x)
+    z = xp.moveaxis(x, axis, -1)
+    with _dispatch.quiet(x):
+        probability = xp.max(softmax(z), axis=-1)
+    return Prediction(scalar(xp.argmax(z, axis=-1)), scalar(probability))
