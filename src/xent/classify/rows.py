@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xent.errors import ClassIndexError, DataError, DtypeError, OptionError, ShapeError
 
-__all__ = ["Rows", "build_rows", "check_classes", "check_features", "resolve_class_weight", "take"]
+__all__ = ["Rows", "build_rows", "check_classes", "check_features", "check_weights", "resolve_class_weight", "take"]
 
 BLOCK_ELEMENTS = 1 << 22
 
@@ -25,6 +25,7 @@ class Rows:
     features: Any
     targets: Tensor
     weights: Tensor | None
+    class_weight: Tensor | None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -48,25 +49,17 @@ def take(features: Any, index: Tensor | slice, device: torch.device) -> Tensor:
 
 
 def build_rows(
-    features: Any,
-    classes: Any,
-    n_classes: int,
-    sample_weight: Any,
-    class_weight: Tensor | None,
-    dtype: torch.dtype,
-    device: torch.device,
+    features: Any, classes: Tensor, weights: Tensor | None, class_weight: Tensor | None, *, like: Tensor
 ) -> Rows:
-    """Check classes and weights against checked features; leave out rows of weight 0, scale the rest to a mean of 1."""
-    classes = check_classes(classes, features.shape[0], n_classes)
-    weights = None if sample_weight is None else check_weights(sample_weight, len(classes), "sample_weight")
+    """Join checked parts for a network of last bias `like`; rows of weight 0 go, the rest weighs 1 on average."""
     if class_weight is not None:
         weights = class_weight[classes] if weights is None else class_weight[classes] * weights
     if weights is not None:
-        kept = check_weights(weights, len(classes), "sample_weight times class_weight").nonzero().squeeze(1)
-        features = features[kept.to(features.device)] if isinstance(features, Tensor) else features[kept.numpy()]
-        classes, weights = classes[kept], weights[kept] / weights[kept].mean()
-    targets = classes.unsqueeze(1).to(dtype) if n_classes == 2 else classes
-    return Rows(features, targets.to(device), None if weights is None else weights.to(device, dtype))
+        kept = check_weights(weights, len(classes), "sample_weight · class_weight").nonzero().squeeze(1)
+        features = features[kept.to(features.device) if isinstance(features, Tensor) else kept.numpy()]
+        classes, weights = classes[kept], (weights[kept] / weights[kept].mean()).to(like.device, like.dtype)
+    targets = classes.unsqueeze(1).to(like.dtype) if len(like) == 1 else classes
+    return Rows(features, targets.to(like.device), weights, class_weight)
 
 
 def check_features(features: Any, n_features: int, dtype: torch.dtype, device: torch.device) -> Any:
@@ -133,7 +126,8 @@ def check_classes(classes: Any, n_rows: int, n_classes: int) -> Tensor:
 
 def check_weights(weights: Any, n_rows: int, name: str) -> Tensor:
     """Turn weights into a float64 tensor (n_rows,) of finite numbers of at least 0, not all 0."""
-    tensor = torch.as_tensor(np.asarray(weights, dtype=np.float64).copy())
+    array = weights.detach().cpu() if isinstance(weights, Tensor) else weights
+    tensor = torch.as_tensor(np.array(array, dtype=np.float64))
     if tuple(tensor.shape) != (n_rows,):
         raise ShapeError(f"{name} must have shape ({n_rows},); got shape {tuple(tensor.shape)}.")
     if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
@@ -143,7 +137,9 @@ def check_weights(weights: Any, n_rows: int, name: str) -> Tensor:
     return tensor
 
 
-def resolve_class_weight(class_weight: Any, classes: Any, sample_weight: Any, n_classes: int) -> Tensor | None:
+def resolve_class_weight(
+    class_weight: Any, classes: Tensor, sample_weight: Tensor | None, n_classes: int
+) -> Tensor | None:
     """Check the classes' weights; "balanced" gives every class that occurs the same total weight."""
     if class_weight is None:
         return None
@@ -151,7 +147,5 @@ def resolve_class_weight(class_weight: Any, classes: Any, sample_weight: Any, n_
         return check_weights(class_weight, n_classes, "class_weight")
     if class_weight != "balanced":
         raise OptionError(f'class_weight must be "balanced", one number a class, or None; got {class_weight!r}.')
-    classes = check_classes(classes, len(classes), n_classes)
-    weights = None if sample_weight is None else check_weights(sample_weight, len(classes), "sample_weight")
-    mass = torch.bincount(classes, weights=weights, minlength=n_classes).double()
+    mass = torch.bincount(classes, weights=sample_weight, minlength=n_classes).double()
     return torch.where(mass > 0, mass.sum() / ((mass > 0).sum() * mass), 0.0)

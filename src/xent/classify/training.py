@@ -17,17 +17,20 @@ from tqdm import tqdm
 from xent.errors import DataError, OptionError
 from xent.models import MultilayerPerceptron
 
+from . import checkpoint
+from .device import find_device, one_thread
 from .objective import mean_loss, probabilities
 from .optimizer import AdamW
 from .options import TrainingOptions
-from .rows import Rows, build_rows, check_features, resolve_class_weight, take
+from .rows import Rows, build_rows, check_classes, check_features, check_weights, resolve_class_weight, take
 
-__all__ = ["EpochRecord", "State", "Trainer", "TrainingOptions", "find_device"]
+__all__ = ["EpochRecord", "State", "Trainer", "TrainingOptions"]
 
 EpochRecord: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
 
-PREDICTION_ELEMENTS = 1 << 24
+PREDICTION_ELEMENTS = 1 << 24  # of the widest layer: 64 MB in float32
+SMALL_STEP = 4_000_000  # multiplications in one forward pass of a batch, below which one thread is fastest
 
 
 class Trainer:
@@ -78,7 +81,7 @@ class Trainer:
         )
         self.history: list[EpochRecord] = []
         self.best_loss, self.best_epoch, self.epochs_without_progress = math.inf, 0, 0
-        self._best = copy.deepcopy(self.network) if options.early_stopping else None
+        self.best_network = copy.deepcopy(self.network) if options.early_stopping else None
 
     @property
     def epoch(self) -> int:
@@ -88,7 +91,7 @@ class Trainer:
     @property
     def model(self) -> MultilayerPerceptron:
         """The network that predicts: with early stopping that of the best epoch, else that of the last."""
-        return self.network if self._best is None else self._best
+        return self.network if self.best_network is None else self.best_network
 
     @property
     def stopped(self) -> bool:
@@ -135,12 +138,11 @@ class Trainer:
         """
         if self.options.early_stopping and held_out is None:
             raise OptionError("early_stopping needs held-out data: pass held_out=(x, y).")
-        class_weight = resolve_class_weight(class_weight, y, sample_weight, self.n_classes)
         rows = self._rows(x, y, sample_weight, class_weight=class_weight)
-        watched = None if held_out is None else self._rows(*held_out, class_weight=class_weight)
+        watched = None if held_out is None else self._rows(*held_out, class_weight=rows.class_weight)
         with self._bar(progress) as bar:
             while not self.finished:
-                with self._all_or_nothing():
+                with self._all_or_nothing(), one_thread(self._small):
                     record = self._one_epoch(rows, watched)
                 bar.set_postfix(_postfix(record), refresh=False)
                 bar.update()
@@ -178,17 +180,7 @@ class Trainer:
             With the same data, a `Trainer` that loads it goes on to the same bits, on the same kind of machine and
             with the same number of threads.
         """
-        values = {
-            "options": self.options.as_dict(),
-            "n_features": self.n_features,
-            "n_classes": self.n_classes,
-            "history": self.history.copy(),
-            "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
-            "best_epoch": self.best_epoch,
-            "epochs_without_progress": self.epochs_without_progress,
-        }
-        tensors = {name: tensor.to("cpu", copy=True) for name, tensor in self._tensors().items()}
-        return {"tensors": {**tensors, "generator": self.generator.get_state()}, "values": values}
+        return checkpoint.pack(self, torch.device("cpu"))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state, so that `fit` goes on after its last epoch; the options remain those of this trainer.
@@ -198,22 +190,7 @@ class Trainer:
         Raises:
             OptionError: the state is of a network of another shape, or something is missing from it.
         """
-        values, tensors = state["values"], dict(state["tensors"])
-        if self._best is None:
-            tensors |= {"network." + name[5:]: tensor for name, tensor in tensors.items() if name.startswith("best.")}
-        else:
-            tensors |= {
-                "best." + name: tensors.get("best." + name, tensors["network." + name])
-                for name in self._best.state_dict()
-            }
-        self._check_state(tensors)
-        for name, tensor in self._tensors().items():
-            tensor.copy_(tensors[name])
-        self.generator.set_state(tensors["generator"])
-        self.history = [dict(record) for record in values["history"]]
-        self.best_loss = math.inf if values["best_loss"] is None else float(values["best_loss"])
-        self.best_epoch = values["best_epoch"]
-        self.epochs_without_progress = values["epochs_without_progress"]
+        checkpoint.unpack(self, state)
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any], options: TrainingOptions | None = None) -> Trainer:
@@ -223,27 +200,19 @@ class Trainer:
         trainer.load_state_dict(state)
         return trainer
 
-    def _check_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Raise an OptionError if a tensor of this trainer is missing from a state, or has another shape there."""
-        for name, tensor in {**self._tensors(), "generator": self.generator.get_state()}.items():
-            found = tuple(tensors[name].shape) if name in tensors else "none"
-            if found != tuple(tensor.shape):
-                raise OptionError(
-                    f"The state does not fit this network: {name} has shape {tuple(tensor.shape)} here and {found} "
-                    "there. Build the trainer with Trainer.from_state_dict(state), or with the options of that run."
-                )
+    @property
+    def _small(self) -> bool:
+        """Whether a step is too short to be shared among threads."""
+        per_row = sum(parameter.numel() for parameter in self.optimizer.parameters)
+        return self.device.type == "cpu" and self.options.batch_size * per_row <= SMALL_STEP
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Name the live tensors of the network, of the best network and of the optimizer."""
-        named = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        if self._best is not None:
-            named |= {f"best.{name}": tensor for name, tensor in self._best.state_dict().items()}
-        return named | self.optimizer.tensors()
-
-    def _rows(self, x: Any, y: Any, sample_weight: Any = None, *, class_weight: Tensor | None = None) -> Rows:
+    def _rows(self, x: Any, y: Any, sample_weight: Any = None, *, class_weight: Any = None) -> Rows:
         """Check examples, classes and weights for this network."""
         features = check_features(x, self.n_features, self.dtype, self.device)
-        return build_rows(features, y, self.n_classes, sample_weight, class_weight, self.dtype, self.device)
+        classes = check_classes(y, features.shape[0], self.n_classes)
+        weights = None if sample_weight is None else check_weights(sample_weight, len(classes), "sample_weight")
+        class_weights = resolve_class_weight(class_weight, classes, weights, self.n_classes)
+        return build_rows(features, classes, weights, class_weights, like=self.optimizer.parameters[-1])
 
     def _one_epoch(self, rows: Rows, watched: Rows | None) -> EpochRecord:
         """Train one epoch, look at the held-out rows, and keep the books."""
@@ -265,14 +234,16 @@ class Trainer:
     def _train(self, rows: Rows) -> float:
         """Make one pass over the rows in a new order; return the mean of the batches' losses."""
         order = torch.randperm(len(rows), generator=self.generator).to(self.device)
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.device, dtype=torch.float32 if self.device.type == "mps" else torch.float64)
         parameters, network, step = self.optimizer.parameters, self.network, self.optimizer.step
         smoothing = self.options.label_smoothing
         for features, targets, weights in rows.batches(order, self.options.batch_size):
             loss = mean_loss(network(features), targets, weights, smoothing)
             step(torch.autograd.grad(loss, parameters))
             total.add_(loss.detach(), alpha=len(targets))
-        return self._finite("training", float(total) / len(rows))
+        with torch.no_grad():
+            after_last_step = float(sum(parameter.sum() for parameter in parameters))
+        return self._finite("training", float(total) / len(rows) if math.isfinite(after_last_step) else math.nan)
 
     def _evaluate(self, rows: Rows) -> tuple[float, float]:
         """Compute the held-out loss and accuracy of the network as it is."""
@@ -306,17 +277,17 @@ class Trainer:
         self.epochs_without_progress = self.epochs_without_progress + 1 if stalled else 0
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, self.epoch + 1
-            if self._best is not None:
-                self._best.load_state_dict(self.network.state_dict())
+            if self.best_network is not None:
+                self.best_network.load_state_dict(self.network.state_dict())
 
     @contextlib.contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         """Take everything back to the last finished epoch if an interrupt or an error ends this one."""
-        before = self.state_dict()
+        before = checkpoint.pack(self, self.device)
         try:
             yield
         except BaseException:
-            self.load_state_dict(before)
+            checkpoint.unpack(self, before)
             raise
 
     def _bar(self, progress: bool) -> tqdm[Any]:
@@ -330,17 +301,3 @@ def _postfix(record: EpochRecord) -> dict[str, str]:
     if record["held_out_loss"] is not None:
         shown |= {"held-out loss": f"{record['held_out_loss']:.4f}", "accuracy": f"{record['held_out_accuracy']:.3f}"}
     return shown
-
-
-def find_device(name: str) -> torch.device:
-    """Turn a device's name into a device that this machine has; "auto" is an accelerator where there is one."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if name == "auto":
-        return accelerator or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        here = f'"cpu" and "{accelerator.type}"' if accelerator else 'only "cpu"'
-        raise OptionError(f"device {name!r} is not available; this machine has {here}.") from error
-    return device
