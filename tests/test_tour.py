@@ -1,0 +1,292 @@
+"""The tour: its numbers, both languages, the options, and pipes, terminals and machines without PyTorch."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from xent import tour
+from xent.cli import main
+from xent.errors import MissingDependencyError, OptionError
+from xent.tour.layout import pad, table, width, wrap
+from xent.tour.render import CHAPTERS, TEXTS
+from xent.tour.session import LIBRARIES, Session, shown
+
+STEPS = [(chapter, step) for chapter in CHAPTERS for step in chapter.steps]
+EXPECTED = {
+    "formula": {"by_hand": "[0.6590 0.2424 0.0986]", "by_xent": "[0.6590 0.2424 0.0986]"},
+    "axis": {"by_torch": ("", "[0.6590 0.2424 0.0986]"), "by_method": ("", "[0.6590 0.2424 0.0986]")},
+    "one_hot": {"loss_good": "0.3567", "loss_bad": "2.3026"},
+    "nll": {"nll_good": "0.3567", "nll_bad": "2.3026"},
+    "one_sample": {"loss_good": "0.4170", "loss_bad": "1.8406"},
+    "two_halves": {"halves_good": "0.4170", "halves_bad": "1.8406", "torch_good": ("", "0.4170")},
+    "one_prediction": {"label_good": "[0]", "label_bad": "[1]", "value_good": "[2.0000]", "value_bad": "[2.0000]"},
+    "mean": {"mean_good": "0.3018", "mean_bad": "1.6242"},
+    "predictions": {
+        "value_good": "[2.1000 2.0000 3.0000]",
+        "label_good": "[2 0 1]",
+        "value_bad": "[2.1000 2.1000 3.0000]",
+        "label_bad": "[0 2 1]",
+    },
+    "sum": {"sum_good": "0.9055", "sum_bad": "4.8725"},
+    "none": {"each_good": "[0.3840 0.4170 0.1044]", "each_bad": "[2.3840 2.3840 0.1044]"},
+    "multiclass": {"shape": "(4, 3)"},
+    "binary": {},
+    "floor": {
+        "right": "[0.0000 0.0000 0.0000 0.0000]",
+        "twice": "[0.3133 0.5514 1.4612 5.9095]",
+        "formula": "[0.3133 0.5514 1.4612 5.9095]",
+    },
+    "vanishing": {"right_largest": "0.99995", "twice_largest": ("7.84e-05", "7.85e-05")},
+    "log_zero": {"by_hand": "inf", "by_xent": "1000.0000", "perfect_by_hand": "nan", "perfect_by_xent": "0.0000"},
+    "overflow": {
+        "by_hand": "[nan nan 0.0000]",
+        "by_xent": "[0.7311 0.2689 0.0000]",
+        "largest": ("709.7827", "88.7228"),
+    },
+    "index": {
+        "index_loss": "0.3018",
+        "one_hot_loss": "0.3018",
+        "index_bytes": "24",
+        "one_hot_bytes": ("72", "36"),
+        "bytes_of_1000_classes": ("24000", "12000"),
+    },
+    "saturation": {"sigmoid_loss": "100.0000", "sigmoid_gradient": "[0.0000]"},
+    "with_logits": {"logits_loss": "20.0000000021", "pair_loss": "20.0000000021"},
+}
+DIFFERENT = {"by_torch", "by_method", "torch_good", "torch_bad", "twice_largest", "largest"} | {
+    "one_hot_bytes",
+    "bytes_of_1000_classes",
+}
+
+
+@pytest.fixture(scope="module")
+def values():
+    """What every step shows, by step and name, as (NumPy's, PyTorch's)."""
+    found = {}
+    for chapter in CHAPTERS:
+        sessions = [Session(library) for library in LIBRARIES]
+        for step in chapter.steps:
+            columns = [session.run(step).values for session in sessions]
+            found[step.key] = {name: tuple(column[name] for column in columns) for name in step.shows}
+    return found
+
+
+def printed(**options):
+    """The tour as one text."""
+    file = io.StringIO()
+    tour.run(file=file, **options)
+    return file.getvalue()
+
+
+def command(*arguments, **options):
+    """The outcome of `xent tour` with these arguments."""
+    return CliRunner().invoke(main, ["tour", *arguments], **options)
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_numbers(values, key):
+    for name, expected in EXPECTED[key].items():
+        assert values[key][name] == (expected if isinstance(expected, tuple) else (expected, expected)), name
+
+
+def test_every_step_is_checked_and_both_columns_agree(values):
+    assert list(EXPECTED) == [step.key for _, step in STEPS]
+    for key, shown_values in values.items():
+        for name, (numpy_value, torch_value) in shown_values.items():
+            assert name in DIFFERENT or numpy_value == torch_value, (key, name)
+
+
+def test_gradient_of_the_logits_is_one_when_the_sigmoid_does_not_lose_it(values):
+    assert values["with_logits"]["logits_gradient"] == ("[0.9999999979]",) * 2
+
+
+def test_numbers_come_from_the_computation(monkeypatch):
+    import xent
+
+    softmax = xent.softmax
+    monkeypatch.setattr("xent.softmax", lambda x, *a, **k: 0 * softmax(x, *a, **k))
+    assert "by_xent | [0.0000 0.0000 0.0000] | [0.0000 0.0000 0.0000]" in printed(chapter=1)
+
+
+def test_both_languages_have_every_text():
+    expected = {"tour", "intro", "result", "only", "warns", "no_torch", "end"}
+    expected |= {chapter.key for chapter in CHAPTERS}
+    expected |= {f"{step.key}.{part}" for _, step in STEPS for part in ("title", "idea", "note")}
+    for lang, text in TEXTS.items():
+        assert set(text) == expected, lang
+        assert all(text.values()), lang
+    for key, english in TEXTS["en"].items():
+        assert re.findall(r"{\w+}", english) == re.findall(r"{\w+}", TEXTS["zh"][key]), key
+
+
+def test_step_names_are_unique():
+    keys = [step.key for _, step in STEPS] + [chapter.key for chapter in CHAPTERS]
+    assert len(keys) == len(set(keys))
+
+
+def tables(text):
+    """The lines of the tables, without the headings."""
+    return [line for line in text.splitlines() if " | " in line and "PyTorch" not in line]
+
+
+def test_both_languages_show_the_same_numbers_and_code():
+    english, chinese = printed(), printed(lang="zh")
+    squeeze = [[re.sub(r" +", " ", line) for line in tables(text)] for text in (english, chinese)]
+    assert squeeze[0] == squeeze[1]
+    assert len(squeeze[0]) == sum(len(step.shows) for _, step in STEPS)
+    for _, step in STEPS:
+        for line in "\n".join((step.code, step.numpy, step.torch)).splitlines():
+            assert line in english
+            assert line in chinese
+
+
+@pytest.mark.parametrize("lang", TEXTS)
+def test_lines_fit_a_terminal_and_columns_line_up(lang):
+    lines = printed(lang=lang).splitlines()
+    assert max(map(width, lines)) <= 80
+    assert not any(line != line.rstrip() for line in lines)
+    for above, line in itertools.pairwise(lines):
+        if " | " in line and " | " in above:
+            assert [width(line[: m.start()]) for m in re.finditer(r"\|", line)] == [
+                width(above[: m.start()]) for m in re.finditer(r"\|", above)
+            ]
+
+
+def test_plain_english_is_ascii_and_has_no_escape():
+    text = command("--plain", color=True).output
+    assert text.isascii()
+    assert "\x1b" not in text
+
+
+def test_a_chapter_stands_alone_and_is_part_of_the_whole():
+    whole = printed()
+    for number, chapter in enumerate(CHAPTERS, start=1):
+        alone = printed(chapter=number)
+        start = alone.index(f"{number}. {TEXTS['en'][chapter.key]}")
+        assert alone[start:].strip() in whole
+
+
+@pytest.mark.parametrize("chapter", ["0", str(len(CHAPTERS) + 1), "-1"])
+def test_chapter_out_of_range(chapter):
+    result = command("--chapter", chapter)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == f"xent: chapter={chapter} is not a chapter of the tour: choose 1 to {len(CHAPTERS)}.\n"
+
+
+@pytest.mark.parametrize(
+    "options", [{"chapter": 99}, {"chapter": True}, {"chapter": "1"}, {"lang": "fr"}, {"lang": None}]
+)
+def test_bad_options_raise_before_anything_is_printed(options):
+    file = io.StringIO()
+    with pytest.raises(OptionError, match="choose"):
+        tour.run(file=file, **options)
+    assert file.getvalue() == ""
+
+
+def test_a_pipe_gets_no_colour_but_the_box():
+    result = command("--chapter", "1")
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+    assert "│ [0.6590 0.2424 0.0986] │ [0.6590 0.2424 0.0986]" in result.output
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": ""}, True)],
+)
+def test_a_terminal_gets_colour_unless_it_says_no(monkeypatch, environment, coloured):
+    class Terminal(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self):
+            return True
+
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    main(["tour", "--chapter", "1"], standalone_mode=False)
+    assert ("\x1b[" in sys.stdout.getvalue()) is coloured
+
+
+def test_an_ascii_output_gets_plain_english_and_refuses_chinese():
+    for argument in ("--chapter=1", "--help"):
+        english = CliRunner(charset="ascii").invoke(main, ["tour", argument])
+        assert english.exit_code == 0
+        assert english.output.isascii()
+    chinese = CliRunner(charset="ascii").invoke(main, ["tour", "--lang", "zh"])
+    assert chinese.exit_code == 2
+    assert "PYTHONIOENCODING=utf-8" in chinese.stderr
+
+
+def test_help_lists_the_chapters():
+    text = command("--help").output
+    for number, chapter in enumerate(CHAPTERS, start=1):
+        assert f"{number}  {TEXTS['en'][chapter.key]}" in text
+
+
+@pytest.mark.parametrize("lang", TEXTS)
+def test_without_torch_the_numpy_column_is_left(monkeypatch, lang):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    text = printed(lang=lang)
+    assert text.count("pip install 'xent[torch]'") == 1
+    assert "by_hand | [0.6590 0.2424 0.0986]\n" in text
+    assert "import torch" not in text
+    assert "requires_grad" not in text
+
+
+def test_colour_without_click_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "click", None)
+    with pytest.raises(MissingDependencyError, match=r"xent\[cli\]"):
+        tour.run(plain=False)
+    tour.run(chapter=2, file=io.StringIO())
+
+
+def test_numpy_warnings_are_shown_and_do_not_escape(recwarn):
+    assert "warning in NumPy: overflow encountered in exp" in printed(chapter=len(CHAPTERS))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (0.41703, 4, "0.4170"),
+        (7.85e-5, 5, "7.85e-05"),
+        (-7.85e-5, 4, "-7.85e-05"),
+        (-0.0, 4, "0.0000"),
+        (3, 4, "3"),
+        (float("inf"), 4, "inf"),
+        ([1.0, -0.00001, float("nan")], 4, "[1.0000 0.0000 nan]"),
+        ([[1, 2], [3, 4]], 4, "[[1 2] [3 4]]"),
+        ((4, 3), 4, "(4, 3)"),
+        ([True], 4, "[True]"),
+    ],
+)
+def test_shown(value, digits, expected):
+    assert shown(value, digits) == expected
+
+
+def test_layout_counts_wide_characters():
+    assert width("结果 a") == 6
+    assert width("e\u0301") == 1
+    assert pad("结果", 6) == "结果  "
+    assert list(table([["结果", "x"], ["by_hand", "y"]], "|")) == ["结果   |x", "by_hand|y"]
+
+
+def test_wrap_keeps_text_and_punctuation_together():
+    chinese = "独热编码只是挑出一个对数，所以有索引就够了。softmax 在里面。"
+    for columns in range(8, 40):
+        lines = list(wrap(chinese, columns))
+        assert "".join(lines).replace(" ", "") == chinese.replace(" ", "")
+        assert max(map(width, lines)) <= max(columns, 9)
+        assert not any(line[0] in "，。" for line in lines)
+    assert list(wrap("one two  three", 7)) == ["one two", "three"]
+    assert list(wrap("", 7)) == []
