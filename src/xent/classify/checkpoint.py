@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from xent.errors import OptionError
 
+from .device import find_device
+
 if TYPE_CHECKING:
     from .training import Trainer
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "rebuild", "unpack"]
 
 NETWORK, BEST = "network.", "best."
 
@@ -46,6 +49,18 @@ def unpack(trainer: Trainer, state: Mapping[str, Any]) -> None:
     trainer.best_loss = math.inf if values["best_loss"] is None else float(values["best_loss"])
     trainer.best_epoch = values["best_epoch"]
     trainer.epochs_without_progress = values["epochs_without_progress"]
+
+
+def rebuild(state: Mapping[str, Any]) -> Trainer:
+    """Build the trainer of a pickle; where its device is not at hand, on the CPU."""
+    from .training import Trainer, TrainingOptions
+
+    options = TrainingOptions(**state["values"]["options"])
+    try:
+        find_device(options.device)
+    except OptionError:
+        options = dataclasses.replace(options, device="cpu")
+    return Trainer.from_state_dict(state, options)
 
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:

@@ -126,14 +126,14 @@ def check_classes(classes: Any, n_rows: int, n_classes: int) -> Tensor:
 
 def check_weights(weights: Any, n_rows: int, name: str) -> Tensor:
     """Turn weights into a float64 tensor (n_rows,) of finite numbers of at least 0, not all 0."""
-    array = weights.detach().cpu() if isinstance(weights, Tensor) else weights
+    array = weights.detach().cpu().numpy() if isinstance(weights, Tensor) else weights
     tensor = torch.as_tensor(np.array(array, dtype=np.float64))
     if tuple(tensor.shape) != (n_rows,):
         raise ShapeError(f"{name} must have shape ({n_rows},); got shape {tuple(tensor.shape)}.")
     if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
         raise DataError(f"{name} must be finite numbers of at least 0.")
     if not bool((tensor > 0).any()):
-        raise DataError(f"{name} must not all be 0: then no row and no class counts.")
+        raise DataError(f"{name} is zero everywhere: at least one weight must be above 0.")
     return tensor
 
 

@@ -200,6 +200,9 @@ class Trainer:
         trainer.load_state_dict(state)
         return trainer
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return checkpoint.rebuild, (self.state_dict(),)
+
     @property
     def _small(self) -> bool:
         """Whether a step is too short to be shared among threads."""
