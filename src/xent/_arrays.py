@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ._definition import Array, namespace
+from ._definition import Array, device, is_torch, namespace
 from .errors import ArrayTypeError, DtypeError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -21,15 +21,14 @@ def dtype_name(dtype: Any) -> str:
     return str(name).rpartition(".")[2]
 
 
-def is_torch(x: Array) -> bool:
-    """Whether x is a torch tensor, without importing torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
+def is_numpy(x: Array) -> bool:
+    """Whether x is a NumPy array or scalar."""
+    return isinstance(x, (np.ndarray, np.generic))
 
 
 def is_jax(x: Array) -> bool:
     """Whether x is a JAX array or tracer, without importing JAX."""
-    return "jax" in sys.modules and bool(array_api_compat.is_jax_array(x))
+    return not is_torch(x) and "jax" in sys.modules and bool(array_api_compat.is_jax_array(x))
 
 
 def describe(x: Array) -> str:
@@ -51,9 +50,28 @@ def as_array(x: Any, name: str) -> Array:
     return array
 
 
+def values(x: Array) -> Array:
+    """The numbers of a readable array, to look at: without history, and as NumPy's for JAX, whose jit stages all."""
+    return np.asarray(x) if is_jax(x) else detached(x)
+
+
+def move_axis(x: Array, source: int, destination: int) -> Array:
+    """X with one axis elsewhere, as a view: moveaxis, which torch's vmap does not know."""
+    if source % x.ndim == destination % x.ndim:
+        return x
+    order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
+    order.insert(destination % x.ndim, source % x.ndim)
+    return namespace(x).permute_dims(x, tuple(order))
+
+
 def scalar(x: Array) -> Array:
     """A NumPy scalar for a NumPy array without axes, as NumPy's own reductions give; others as they are."""
     return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x
+
+
+def detached(x: Array) -> Array:
+    """The values alone, without autograd's history."""
+    return x.detach() if is_torch(x) else x
 
 
 def as_float_array(x: Any, name: str) -> Array:
@@ -81,10 +99,10 @@ def like(x: Array, other: Any, name: str) -> Array:
     if type(other) is type(x) or (is_torch(x) and is_torch(other)) or namespace(other) is namespace(x):
         _check_device(x, other, name)
         return other
-    if not isinstance(other, (np.ndarray, np.generic)):
+    if not is_numpy(other):
         text = f"{name} is a {type(other).__module__}.{type(other).__name__}, but input a {type(x).__module__}."
         raise ArrayTypeError(f"{text}{type(x).__name__}: give both in one library")
-    return namespace(x).asarray(np.ascontiguousarray(other), device=array_api_compat.device(x))
+    return namespace(x).asarray(np.ascontiguousarray(other), device=device(x))
 
 
 def _check_device(x: Array, other: Array, name: str) -> None:
@@ -109,7 +127,7 @@ def _on_host(x: Array) -> bool:
     if is_torch(x):
         return bool(x.device.type == "cpu")
     if is_jax(x):
-        return all(device.platform == "cpu" for device in x.devices())
+        return all(place.platform == "cpu" for place in x.devices())
     return not (array_api_compat.is_cupy_array(x) or array_api_compat.is_dask_array(x))
 
 

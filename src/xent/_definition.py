@@ -36,20 +36,30 @@ class RowStats(NamedTuple):
     u: Array | None = None
 
 
-def namespace(x: Array) -> Any:
-    """The array-API namespace of x; torch's without the caching wrapper that torch.compile cannot trace."""
+def is_torch(x: Array) -> bool:
+    """Whether x is a torch tensor, without importing torch; torch.compile cannot trace array_api_compat's questions."""
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def namespace(x: Array) -> Any:
+    """The array-API namespace of x."""
+    if is_torch(x):
         import array_api_compat.torch as torch_namespace
 
         return torch_namespace
     return array_api_compat.array_namespace(x)
 
 
+def device(x: Array) -> Any:
+    """The device of x."""
+    return x.device if is_torch(x) else array_api_compat.device(x)
+
+
 def class_mask(index: Array, x: Array) -> Array:
     """Where in x (…, C) each row's class `index` (…) stands."""
     xp = namespace(x)
-    return xp.arange(x.shape[-1], dtype=index.dtype, device=array_api_compat.device(x)) == index[..., None]
+    return xp.arange(x.shape[-1], dtype=index.dtype, device=device(x)) == index[..., None]
 
 
 def product(q: Array, x: Array) -> Array:
@@ -85,7 +95,7 @@ def binary_row_stats(x: Array, positive: Array, negative: Array) -> RowStats:
     xp = namespace(x)
     low = xp.where(x > 0, -x, x)  # −|x|, with the derivative of one side at 0
     t = product(xp.where(x > 0, negative, positive), low)
-    a = xp.astype(x <= 0, xp.int64)
+    a = xp.astype(x <= 0, xp.int32)
     return RowStats(xp.where(x > 0, x, 0.0), xp.exp(low), t, positive + negative, a)
 
 

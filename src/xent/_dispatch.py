@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import _definition
-from ._arrays import is_jax, is_torch
-from ._definition import Array
+from ._arrays import is_jax, is_numpy
+from ._definition import Array, is_torch
 
 
 def rules(x: Array) -> Any:
@@ -34,4 +34,4 @@ def room(_x: Array) -> Any:
 
 def quiet(x: Array) -> Any:
     """NumPy's warnings off inside: the definition meets infinities knowingly, and selects what it takes of them."""
-    return np.errstate(all="ignore") if isinstance(x, np.ndarray | np.generic) else contextlib.nullcontext()
+    return np.errstate(all="ignore") if is_numpy(x) else contextlib.nullcontext()

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
+from ._arrays import describe
 from ._definition import Array
 from .errors import OptionError
 
@@ -123,6 +124,25 @@ class Rows(NamedTuple):
     axis: int
     sum_dtype: Any
     dtype: Any
+
+
+class Call(NamedTuple):
+    """A call as messages restate it: "cross_entropy(input float32 (8, 10), target int64 (8,), reduction='sum')"."""
+
+    function: str
+    input: Array
+    target: Array
+    options: Options
+
+    def __str__(self) -> str:
+        words = [f"input {describe(self.input)}"]
+        words += [] if self.target is None else [f"target {describe(self.target)}"]
+        for name, value in vars(self.options).items():
+            if hasattr(value, "shape"):
+                words.append(f"{name} {describe(value)}")
+            elif value != getattr(Options, name):
+                words.append(f"{name}={value!r}")
+        return f"{self.function}({', '.join(words)})"
 
 
 CHOICES: dict[str, tuple[object, ...]] = {

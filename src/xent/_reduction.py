@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ._arrays import like, scalar, tracing
-from ._definition import Array, namespace
+from ._arrays import detached, like, scalar, tracing
+from ._definition import Array, device, namespace
 from ._options import Options, Rows
 from .errors import EmptyReductionError, OptionError
 
@@ -38,12 +38,14 @@ def divisors(rows: Rows, loss: Array) -> tuple[Array, Array]:
 
 def denominator(given: Any, loss: Array) -> Array:
     """A denominator, number or array of one element, in the dtype of the sums."""
-    if isinstance(given, int | float) and not 0 <= given < math.inf:
-        raise OptionError(f"denominator={given!r}, expected a number that is not negative")
+    xp = namespace(loss)
+    if isinstance(given, (int, float)):
+        if not 0 <= given < math.inf:
+            raise OptionError(f"denominator={given!r}, expected a number that is not negative")
+        return xp.zeros((), dtype=loss.dtype, device=device(loss)) + given
     given = like(loss, given, "denominator")
     if math.prod(given.shape) != 1:
         raise OptionError(f"denominator has shape {tuple(given.shape)}, expected a single number")
-    xp = namespace(loss)
     return xp.astype(xp.reshape(given, ()), loss.dtype)
 
 
@@ -61,7 +63,7 @@ def mean(total: Array, divisor: Array, on_empty: str) -> Array:
     """total/divisor; over nothing it is what `on_empty` says, and its gradient is zero either way."""
     xp = namespace(total)
     empty = divisor == 0
-    if on_empty == "raise" and not tracing(empty) and bool(empty):
+    if on_empty == "raise" and not tracing(empty) and bool(detached(empty)):
         raise EmptyReductionError(
             "the mean is over nothing: every row is ignored, or the rows' weights sum to 0, or the batch is empty; "
             "on_empty='zero' gives 0, on_empty='nan' gives NaN"

@@ -10,8 +10,9 @@ import sys
 import warnings
 from typing import Any
 
-from ._arrays import INTEGERS, describe, dtype_name, is_torch, like, readable
-from ._definition import Array, namespace
+from ._arrays import INTEGERS, describe, dtype_name, like, readable, values
+from ._definition import Array, is_torch, namespace
+from ._options import Call
 from .errors import ClassIndexError, DtypeError, MisuseWarning, ProbabilityError, ShapeError
 
 SUM_TOLERANCE = 1e-2  # of a row of probabilities; sixteen-bit softmax over many classes is off by a few thousandths
@@ -33,7 +34,7 @@ def is_compiling() -> bool:
     return torch is not None and bool(torch.compiler.is_compiling())
 
 
-def split_target(call: str, x: Array, target: Any, axis: int) -> tuple[Array, Array]:
+def split_target(call: Call, x: Array, target: Any, axis: int) -> tuple[Array, Array]:
     """(y, None) for class indices and (None, q) for probabilities or one-hot; x and q still in the caller's layout."""
     target = like(x, target, "target")
     rows = (*x.shape[:axis], *x.shape[axis + 1 :])
@@ -51,18 +52,24 @@ def split_target(call: str, x: Array, target: Any, axis: int) -> tuple[Array, Ar
     return (target if target.dtype == index else xp.astype(target, index)), None
 
 
-def _as_probabilities(call: str, target: Array, kind: str, x: Array, axis: int) -> Array:
+def _as_probabilities(call: Call, target: Array, kind: str, x: Array, axis: int) -> Array:
     """Probabilities as they are; integers and booleans where they are one-hot."""
     xp = namespace(target)
     if kind not in INTEGERS and kind != "bool":
         if "float" not in kind:
             raise DtypeError(f"target has dtype {kind}, expected class indices or probabilities — in {call}")
         return target
-    ones = xp.sum(xp.astype(target != 0, xp.int32), axis=axis)
-    if readable(target) and not bool(xp.all((target == 0) | (target == 1)) & xp.all(ones == 1)):
+    if readable(target) and not _is_one_hot(values(target), axis):
         text = f"target holds integers in the shape of input {tuple(x.shape)}, but is not one-hot (one 1 in each row)"
         raise DtypeError(f"{text}: give class indices of shape {_without(x.shape, axis)} or probabilities — in {call}")
     return xp.astype(target, x.dtype)
+
+
+def _is_one_hot(target: Array, axis: int) -> bool:
+    """Whether every row holds one 1 and otherwise 0."""
+    xp = namespace(target)
+    ones = xp.sum(xp.astype(target != 0, xp.int32), axis=axis)
+    return bool(xp.all((target == 0) | (target == 1))) and bool(xp.all(ones == 1))
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -88,10 +95,11 @@ def _shape_message(x: Array, target: Array, rows: tuple[int, ...], axis: int) ->
     return f"{text}: input {tuple(x.shape)} has {x.shape[axis]} classes on axis {axis}"
 
 
-def check_indices(call: str, y: Array, classes: int, ignore_index: int) -> None:
+def check_indices(call: Call, y: Array, classes: int, ignore_index: int) -> None:
     """Raise ClassIndexError where a class index is outside 0 … C−1; where values cannot be read, the row is NaN."""
     if not readable(y):
         return
+    y = values(y)
     xp = namespace(y)
     wrong = ((y < 0) | (y >= classes)) & (y != ignore_index)
     if not bool(xp.any(wrong)):
@@ -124,10 +132,11 @@ def _index_hint(value: int, classes: int, smallest: int) -> str:
     return f"the model needs {value + 1} outputs or more, or the labels are not class indices"
 
 
-def check_probabilities(call: str, q: Array, x: Array, axis: int) -> None:
+def check_probabilities(call: Call, q: Array, x: Array, axis: int) -> None:
     """Raise where targets are negative; warn where a row's sum is far from 1; refuse (N,) logits with (N,) labels."""
     if not readable(q):
         return
+    q = values(q)
     xp = namespace(q)
     q = q if dtype_name(q.dtype) == "float64" else xp.astype(q, xp.float32)
     lowest = float(xp.min(q)) if math.prod(q.shape) else 0.0
@@ -148,7 +157,7 @@ def check_probabilities(call: str, q: Array, x: Array, axis: int) -> None:
     warn(f"target row {place} sums to {number:g}, probabilities sum to 1: check=False accepts any mass — in {call}")
 
 
-def check_structure(call: str, x: Array, y: Array, axis: int, given_axis: int | None) -> None:
+def check_structure(call: Call, x: Array, y: Array, axis: int, given_axis: int | None) -> None:
     """Warn of calls that compute what was hardly meant: one output unit, or a class axis that can be read two ways."""
     if x.shape[axis] == 1:
         text = "one class: softmax over one output unit is 1, so this loss is 0 for ever"

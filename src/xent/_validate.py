@@ -7,22 +7,22 @@ import sys
 from typing import Any
 
 from . import _targets
-from ._arrays import FLOATS, INTEGERS, as_float_array, describe, dtype_name, is_jax, is_torch, like, readable, tracing
-from ._definition import Array, namespace
-from ._options import Options, Rows
+from ._arrays import (
+    FLOATS,
+    INTEGERS,
+    as_float_array,
+    describe,
+    dtype_name,
+    is_jax,
+    like,
+    move_axis,
+    readable,
+    tracing,
+    values,
+)
+from ._definition import Array, is_torch, namespace
+from ._options import Call, Options, Rows
 from .errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
-
-
-def call_text(function: str, x: Array, target: Array, options: Options) -> str:
-    """The call as messages restate it: "cross_entropy(input float32 (8, 10), target int64 (8,), reduction='sum')"."""
-    words = [f"input {describe(x)}"]
-    if target is not None:
-        words.append(f"target {describe(target)}")
-    for name, value in vars(options).items():
-        default = getattr(Options, name)
-        if value is not default and (hasattr(value, "shape") or value != default):
-            words.append(f"{name} {describe(value)}" if hasattr(value, "shape") else f"{name}={value!r}")
-    return f"{function}({', '.join(words)})"
 
 
 def class_axis(function: str, x: Array, axis: int | None) -> int:
@@ -73,7 +73,7 @@ def class_mask(function: str, x: Array, where: Any, axis: int) -> Array:
     if where.ndim == 1 and where.shape[0] == classes:
         return where
     try:
-        return xp.moveaxis(xp.broadcast_to(where, tuple(x.shape)), axis, -1)
+        return move_axis(xp.broadcast_to(where, tuple(x.shape)), axis, -1)
     except (RuntimeError, ValueError, TypeError):
         text = f"{function}: where has shape {tuple(where.shape)}, expected ({classes},)"
         raise ShapeError(f"{text} or a shape that broadcasts to input {tuple(x.shape)}") from None
@@ -131,7 +131,7 @@ def rows(function: str, input: Any, target: Any, options: Options) -> Rows:
     axis = class_axis(function, x, options.axis)
     if target is not None and not hasattr(target, "shape"):
         target = like(x, target, "target")
-    call = call_text(function, x, target, options)
+    call = Call(function, x, target, options)
     classes = x.shape[axis]
     if classes == 0:
         raise ShapeError(f"input has no classes on axis {axis} — in {call}")
@@ -144,12 +144,11 @@ def rows(function: str, input: Any, target: Any, options: Options) -> Rows:
             _targets.check_probabilities(call, q, x, axis)
     if y is not None:
         _targets.check_indices(call, y, classes, options.ignore_index)
-    xp = namespace(x)
     sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     batch = (*x.shape[:axis], *x.shape[axis + 1 :])
-    q = None if q is None else as_real(xp.moveaxis(q, axis, -1), sum_dtype, "target")
+    q = None if q is None else as_real(move_axis(q, axis, -1), sum_dtype, "target")
     return Rows(
-        x=xp.moveaxis(x, axis, -1),
+        x=move_axis(x, axis, -1),
         y=y,
         q=q,
         live=None if y is None else y != options.ignore_index,
@@ -167,7 +166,7 @@ def binary(function: str, input: Any, target: Any, options: Options) -> tuple[Ar
     """(x, target, weight, pos_weight) of a binary loss in the sums' dtype, everything about the call checked."""
     x = as_float_array(input, "input")
     target = like(x, target, "target")
-    call = call_text(function, x, target, options)
+    call = Call(function, x, target, options)
     if tuple(target.shape) != tuple(x.shape):
         raise ShapeError(f"{_binary_shape_message(tuple(x.shape), tuple(target.shape))} — in {call}")
     sum_dtype, _ = result_dtype(x, options.dtype, loss=True)
@@ -192,7 +191,7 @@ def _binary_shape_message(shape: tuple[int, ...], target: tuple[int, ...]) -> st
     return f"{text}: a binary loss takes one target for each logit; for classes use cross_entropy"
 
 
-def _broadcast(call: str, x: Array, value: Any, name: str, dtype: Any, fix: str) -> Array:
+def _broadcast(call: Call, x: Array, value: Any, name: str, dtype: Any, fix: str) -> Array:
     """A weight of a binary loss that broadcasts to x's shape, or None."""
     if value is None:
         return None
@@ -205,10 +204,11 @@ def _broadcast(call: str, x: Array, value: Any, name: str, dtype: Any, fix: str)
     return value
 
 
-def check_unit_interval(call: str, name: str, p: Array, fix: str) -> None:
+def check_unit_interval(call: Call, name: str, p: Array, fix: str) -> None:
     """Raise ProbabilityError where a number is outside 0 … 1; NaN passes and stays NaN."""
     if not readable(p) or math.prod(p.shape) == 0:
         return
+    p = values(p)
     xp = namespace(p)
     wrong = xp.reshape((p < 0) | (p > 1), (-1,))
     if bool(xp.any(wrong)):

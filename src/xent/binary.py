@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _dispatch, _reduction, _validate
 from ._definition import Array
-from ._options import BinaryOptions, ProbabilityOptions, signature_of, validated
+from ._options import BinaryOptions, Call, ProbabilityOptions, signature_of, validated
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -106,7 +106,7 @@ def binary_cross_entropy(
     p, y, weight, pos_weight = _validate.binary(name, probs, target, given)
     if given.check is not False:
         fix = "for logits use binary_cross_entropy_with_logits"
-        _validate.check_unit_interval(_validate.call_text(name, p, y, given), "probs", p, fix)
+        _validate.check_unit_interval(Call(name, p, y, given), "probs", p, fix)
     with _dispatch.quiet(p):
         loss = _dispatch.room(p).binary_cross_entropy(p, y, weight, pos_weight, given)
         return _reduction.reduce_elements(loss, given, _validate.result_dtype(p, given.dtype, loss=True)[1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _definition, _dispatch, _reduction, _validate
-from ._arrays import is_torch, readable, scalar
-from ._definition import Array, namespace
+from ._arrays import detached, move_axis, readable, scalar
+from ._definition import Array, is_torch, namespace
 from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
 from ._targets import warn
 
@@ -136,7 +136,7 @@ def _in_place(rows: Rows) -> Array:
 
 def _detached(rows: Rows) -> Rows:
     """The same rows without autograd's history."""
-    return rows._replace(**{name: part.detach() for name, part in rows._asdict().items() if is_torch(part)})
+    return rows._replace(**{name: detached(part) for name, part in rows._asdict().items()})
 
 
 def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
@@ -183,7 +183,7 @@ def cross_entropy_with_grad(
     given = validated("cross_entropy_with_grad", weight, options, LossOptions)
     rows = _validate.rows("cross_entropy_with_grad", input, target, given)
     value, gradient = _value_and_gradient(_detached(rows))
-    gradient = namespace(gradient).moveaxis(gradient, -1, rows.axis)
+    gradient = move_axis(gradient, -1, rows.axis)
     if not rows.options.inplace:
         return value, gradient
     into = input.detach() if is_torch(input) else input
@@ -233,8 +233,8 @@ def _warn_of_positive(rows: Rows) -> None:
     """A log-probability cannot be positive."""
     if rows.options.check is False or not readable(rows.x) or 0 in rows.x.shape:
         return
-    xp = namespace(rows.x)
-    counted = rows.x if rows.live is None else xp.where(rows.live[..., None], rows.x, -1.0)
+    xp, values = namespace(rows.x), detached(rows.x)
+    counted = values if rows.live is None else xp.where(rows.live[..., None], values, -1.0)
     highest = float(xp.max(counted))
     if highest > 1e-3:
         what = "these look like probabilities: use nll_loss(log(p))" if highest <= 1 else "these look like logits"

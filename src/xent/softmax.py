@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from . import _dispatch, _validate
-from ._arrays import as_float_array, scalar
+from ._arrays import as_float_array, move_axis, scalar
 from ._definition import Array, namespace
 from .errors import OptionError, ShapeError
 
@@ -42,7 +42,7 @@ def _logits(function: str, x: Any, axis: int | None, where: Any, temperature: fl
     mask = _validate.class_mask(function, x, where, axis)
     sum_dtype, result = _validate.result_dtype(x, dtype, loss=False)
     xp = namespace(x)
-    z = xp.astype(xp.moveaxis(x, axis, -1), sum_dtype, copy=False)
+    z = xp.astype(move_axis(x, axis, -1), sum_dtype, copy=False)
     z = z if temperature == 1 else z / temperature
     return _Logits(z if mask is None else xp.where(mask, z, -math.inf), mask, axis, result)
 
@@ -51,7 +51,7 @@ def _output(p: Array, logits: _Logits, absent: float) -> Array:
     """A result in the caller's layout and dtype; what `where` leaves out is `absent`."""
     xp = namespace(p)
     p = p if logits.where is None else xp.where(logits.where, p, absent)
-    return xp.moveaxis(p if p.dtype == logits.dtype else xp.astype(p, logits.dtype), -1, logits.axis)
+    return move_axis(p if p.dtype == logits.dtype else xp.astype(p, logits.dtype), -1, logits.axis)
 
 
 def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
@@ -206,7 +206,7 @@ def predict(input: Array, axis: int | None = None) -> Prediction:
         text = f"predict: input has shape {tuple(x.shape)}, with {x.shape[axis]} classes on axis {axis}"
         raise ShapeError(f"{text}: for one output unit the class is input > 0, its probability 1/(1 + exp(-input))")
     xp = namespace(x)
-    z = xp.moveaxis(x, axis, -1)
+    z = move_axis(x, axis, -1)
     with _dispatch.quiet(x):
         probability = xp.max(softmax(z), axis=-1)
     return Prediction(scalar(xp.argmax(z, axis=-1)), scalar(probability))
