@@ -69,19 +69,26 @@ def check_features(features: Any, n_features: int, dtype: torch.dtype, device: t
         _require_columns(matrix.shape, n_features)
         _require_finite(matrix.data, dtype)
         return matrix
-    values = features.detach() if isinstance(features, Tensor) else _as_array(features)
+    values = (
+        features.detach()
+        if isinstance(features, Tensor)
+        else _as_array(features, "The features", hint="numbers (encode text and categories first)")
+    )
     _require_columns(tuple(values.shape), n_features)
     tensor = torch.as_tensor(values, dtype=dtype, device=device).reshape(len(values), n_features)
     _require_finite(tensor, dtype)
     return tensor
 
 
-def _as_array(features: Any) -> np.ndarray[Any, Any]:
-    """Turn lists, arrays and tables into an array of numbers that torch can take without a warning."""
-    array = np.asarray(features)
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(f"Features must be numbers; got dtype {array.dtype}. Encode text and categories first.")
-    return np.require(array, requirements=["C", "W"]) if array.flags.writeable else array.copy()
+def _as_array(values: Any, name: str, kinds: str = "biuf", hint: str = "numbers") -> np.ndarray[Any, Any]:
+    """Turn lists, arrays, tensors and tables into an array of numbers that torch can take without a warning."""
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except ValueError as error:
+        raise DtypeError(f"{name} must be {hint}; got rows of different lengths.") from error
+    if array.dtype.kind not in kinds:
+        raise DtypeError(f"{name} must be {hint}; got dtype {array.dtype}.")
+    return np.require(array, requirements=["C", "W"])
 
 
 def _require_columns(shape: tuple[int, ...], n_features: int) -> None:
@@ -108,9 +115,8 @@ def _require_finite(values: Any, dtype: torch.dtype) -> None:
 
 def check_classes(classes: Any, n_rows: int, n_classes: int) -> Tensor:
     """Turn class indices into an int64 tensor (rows,) of values 0 … n_classes − 1."""
-    tensor = classes.cpu() if isinstance(classes, Tensor) else torch.as_tensor(np.array(classes))
-    if tensor.is_floating_point() or tensor.is_complex():
-        raise DtypeError(f"Classes must be whole numbers 0 … {n_classes - 1}; got dtype {tensor.dtype}.")
+    array = _as_array(classes, "The classes", kinds="biu", hint=f"whole numbers 0 … {n_classes - 1}")
+    tensor = torch.from_numpy(array)
     if tuple(tensor.shape) != (n_rows,):
         raise ShapeError(f"There must be one class a row, shape ({n_rows},); got shape {tuple(tensor.shape)}.")
     tensor = tensor.to(torch.int64)
@@ -126,8 +132,7 @@ def check_classes(classes: Any, n_rows: int, n_classes: int) -> Tensor:
 
 def check_weights(weights: Any, n_rows: int, name: str) -> Tensor:
     """Turn weights into a float64 tensor (n_rows,) of finite numbers of at least 0, not all 0."""
-    array = weights.detach().cpu().numpy() if isinstance(weights, Tensor) else weights
-    tensor = torch.as_tensor(np.array(array, dtype=np.float64))
+    tensor = torch.from_numpy(_as_array(weights, name).astype(np.float64))
     if tuple(tensor.shape) != (n_rows,):
         raise ShapeError(f"{name} must have shape ({n_rows},); got shape {tuple(tensor.shape)}.")
     if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
