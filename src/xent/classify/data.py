@@ -159,7 +159,7 @@ def named_list(names: Sequence[Any], most: int = 8) -> str:
 def _target_of(table: Table, target: str | None) -> tuple[str, str]:
     """The target column's name, and a sentence on why it was taken."""
     columns = list(table.columns.columns)
-    if table.labels is not None:
+    if table.labels is not None or not table.named:
         if target not in {None, "target", "y"}:
             raise DataError(f"this data set keeps its labels apart from its columns; leave --target {target!r} out")
         return "target", "target: the data set's own labels"

@@ -135,17 +135,21 @@ class Experiment:
     def _trainer(self, resume: bool) -> Trainer:
         """A new trainer, or the one that the checkpoint describes."""
         if not resume:
-            return Trainer(self.options, self.x.shape[1], len(self.classes))
+            return Trainer(self.options, *self._sizes)
         if runs.load_settings(self.folder)["fingerprint"] != self.settings["fingerprint"]:
             raise DataError(
                 f"{self.source} has changed since the run in {self.folder} was begun; start anew with --overwrite"
             )
-        state = runs.load_checkpoint(self.folder)
-        if state["values"].get("options") != self.options.as_dict():
+        trainer = runs.load_checkpoint(self.folder)
+        if trainer.options != self.options or (trainer.n_features, trainer.n_classes) != self._sizes:
             raise RunFolderError(f"the checkpoint in {self.folder} is of a run with other options; start anew")
-        trainer = Trainer.from_state_dict(state)
         self.say(f"going on after epoch {trainer.epoch} of {self.options.epochs}")
         return trainer
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """Inputs and classes of the network."""
+        return self.x.shape[1], len(self.classes)
 
     def _checkpoint(self, trainer: Trainer) -> None:
         """Save what it takes to go on; the first save of a new run takes the place of an older one."""

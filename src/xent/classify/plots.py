@@ -46,8 +46,8 @@ def learning_curves(history: Sequence[dict[str, Any]]) -> list[str]:
         axes = figure.subplots()
         for key, name, color in (("loss", "training", BLUE), ("held_out_loss", "held-out", ORANGE)):
             axes.plot(epochs, [record[key] for record in history], color=color, label=name, marker=marker)
-        axes.set(xlabel="epoch", title="Mean cross-entropy", yscale="log")
-        _plain_logarithmic(axes)
+        axes.set(xlabel="epoch", title="Mean cross-entropy")
+        _show_decades(axes)
         axes.legend()
 
     def draw_accuracy(figure: Figure) -> None:
@@ -155,12 +155,15 @@ def _percent() -> Any:
     return PercentFormatter(xmax=1.0)
 
 
-def _plain_logarithmic(axes: Axes) -> None:
-    """0.1 rather than 10⁻¹ on a logarithmic axis."""
-    from matplotlib.ticker import LogFormatter
+def _show_decades(axes: Axes) -> None:
+    """A logarithmic axis, marked 0.1 rather than 10⁻¹, where the losses span more than a decade."""
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter())
+    lowest, highest = axes.dataLim.intervaly
+    if 0 < 10 * lowest < highest:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _shortened(name: str, most: int = 18) -> str:

@@ -87,18 +87,21 @@ def save_checkpoint(folder: Path, settings: dict[str, Any], state: dict[str, Any
     write_whole(folder / SETTINGS, _json({**settings, "format": FORMAT, "status": "interrupted"}))
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any]:
-    """Read the state that training goes on from.
+def load_checkpoint(folder: Path) -> Trainer:
+    """Read the trainer that goes on from the last finished epoch.
 
     Raises:
-        RunFolderError: there is none, or it is damaged.
+        RunFolderError: there is no checkpoint, or it is damaged.
     """
     from safetensors import safe_open
+
+    from .training import Trainer
 
     path = _existing(folder, CHECKPOINT)
     with _damage(path), safe_open(path, framework="pt") as file:
         values = json.loads((file.metadata() or {})["state"])
-        return {"tensors": {name: file.get_tensor(name) for name in file.keys()}, "values": values}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+        return Trainer.from_state_dict({"tensors": tensors, "values": values})
 
 
 def save(

@@ -32,12 +32,16 @@ IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 
 @dataclass(frozen=True)
 class Table:
-    """What a source holds: named columns; the labels, where it keeps them apart; a test part, where it has one."""
+    """What a source holds: named columns; the labels, where it keeps them apart; a test part, where it has one.
+
+    `named` says whether the columns have names of their own, so that one of them may be the target.
+    """
 
     columns: pd.DataFrame
     labels: Array | None = None
     picture_shape: tuple[int, ...] | None = None
     test: Table | None = None
+    named: bool = True
 
 
 def read(source: str) -> Table:
@@ -187,7 +191,7 @@ def _pictures(x: Array, y: Array | None, where: str, test: Table | None = None) 
     shape = x.shape[1:3] if x.ndim == 4 and x.shape[3] == 1 else x.shape[1:]
     picture = shape if len(shape) == 2 or (len(shape) == 3 and shape[2] == 3) else None
     names = [f"{'pixel' if picture else 'x'}{index}" for index in range(int(np.prod(shape)))]
-    return Table(pd.DataFrame(x.reshape(len(x), -1), columns=names), y, picture, test)
+    return Table(pd.DataFrame(x.reshape(len(x), -1), columns=names), y, picture, test, named=False)
 
 
 def _read_idx_folder(folder: Path) -> Table:
