@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ._definition import Array, device, is_torch, namespace
+from ._definition import Array, namespace
 from .errors import ArrayTypeError, DtypeError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -19,6 +19,12 @@ def dtype_name(dtype: Any) -> str:
     """The name of a dtype of any library: "float32", "bfloat16", "bool"."""
     name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
     return str(name).rpartition(".")[2]
+
+
+def is_torch(x: Array) -> bool:
+    """Whether x is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
 
 
 def is_numpy(x: Array) -> bool:
@@ -38,8 +44,16 @@ def describe(x: Array) -> str:
 
 def as_array(x: Any, name: str) -> Array:
     """X itself if it is an array; lists, numbers and what NumPy can convert (a DataFrame) as a NumPy array."""
-    if is_torch(x) or (array_api_compat.is_array_api_obj(x) and hasattr(x, "shape")):
+    if is_torch(x):
+        if x.layout is not sys.modules["torch"].strided:
+            raise ArrayTypeError(f"{name} is a tensor of layout {x.layout}, expected a dense one: use x.to_dense()")
         return x
+    if isinstance(x, np.ma.MaskedArray):
+        raise ArrayTypeError(f"{name} is a masked array: give its data, and its mask as where=~x.mask")
+    if x is not None and array_api_compat.is_array_api_obj(x) and hasattr(x, "shape"):
+        return x
+    if x is None:
+        raise ArrayTypeError(f"{name} is None, expected an array")
     try:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:
@@ -102,7 +116,7 @@ def like(x: Array, other: Any, name: str) -> Array:
     if not is_numpy(other):
         text = f"{name} is a {type(other).__module__}.{type(other).__name__}, but input a {type(x).__module__}."
         raise ArrayTypeError(f"{text}{type(x).__name__}: give both in one library")
-    return namespace(x).asarray(np.ascontiguousarray(other), device=device(x))
+    return namespace(x).asarray(np.ascontiguousarray(other), device=getattr(x, "device", None))
 
 
 def _check_device(x: Array, other: Array, name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from . import _definition as definition
+from . import _plain as plain
 from ._definition import Array
 
 Context = Any
@@ -34,19 +35,19 @@ def _column(g: Array) -> Array:
 
 
 class RowLoss(_Rule):
-    """See xent._definition.row_loss."""
+    """See xent._plain.row_loss."""
 
     @staticmethod
     def forward(z: Array, q: Array) -> Array:
         """w·log1p(r) − t."""
-        return definition.row_loss(z, q)
+        return plain.row_loss(z, q)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
         """g·(w·softmax(z) − q), and g·(lse − z) for the target."""
         z, q = ctx.saved_tensors
         dz = _column(g) * definition.gradient(z, q) if ctx.needs_input_grad[0] else None
-        dq = -_column(g) * definition.log_softmax(z) if ctx.needs_input_grad[1] else None
+        dq = -_column(g) * plain.log_softmax(z) if ctx.needs_input_grad[1] else None
         return dz, dq
 
 
@@ -58,21 +59,21 @@ class RowLossForward(RowLoss):
         """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
         z, q = ctx.saved_tensors
         out = 0 if dz is None else torch.sum(definition.product(dz, definition.gradient(z, q)), -1)
-        return out if dq is None else out - torch.sum(definition.product(dq, definition.log_softmax(z)), -1)
+        return out if dq is None else out - torch.sum(definition.product(dq, plain.log_softmax(z)), -1)
 
 
 class LogSumExp(_Rule):
-    """See xent._definition.logsumexp."""
+    """See xent._plain.logsumexp."""
 
     @staticmethod
     def forward(z: Array) -> Array:
         """M + log1p(r)."""
-        return definition.logsumexp(z)
+        return plain.logsumexp(z)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
         """g·softmax(z)."""
-        return _column(g) * definition.softmax(*ctx.saved_tensors)
+        return _column(g) * plain.softmax(*ctx.saved_tensors)
 
 
 class LogSumExpForward(LogSumExp):
@@ -81,22 +82,22 @@ class LogSumExpForward(LogSumExp):
     @staticmethod
     def jvp(ctx: Context, dz: Array) -> Array:
         """⟨softmax(z), dz⟩."""
-        return torch.sum(definition.product(dz, definition.softmax(*ctx.saved_tensors)), -1)
+        return torch.sum(definition.product(dz, plain.softmax(*ctx.saved_tensors)), -1)
 
 
 class Softmax(_Rule):
-    """See xent._definition.softmax."""
+    """See xent._plain.softmax."""
 
     @staticmethod
     def forward(z: Array) -> Array:
         """exp(z − m)/(1 + r)."""
-        return definition.softmax(z)
+        return plain.softmax(z)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
         """p·(g − ⟨g, p⟩): the gradient of a cross-entropy with targets g·p, turned round."""
         (z,) = ctx.saved_tensors
-        return -definition.gradient(z, g * definition.softmax(z))
+        return -definition.gradient(z, g * plain.softmax(z))
 
 
 class SoftmaxForward(Softmax):
@@ -106,16 +107,16 @@ class SoftmaxForward(Softmax):
     def jvp(ctx: Context, dz: Array) -> Array:
         """p·(dz − ⟨dz, p⟩)."""
         (z,) = ctx.saved_tensors
-        return -definition.gradient(z, definition.product(dz, definition.softmax(z)))
+        return -definition.gradient(z, definition.product(dz, plain.softmax(z)))
 
 
 class LogSoftmax(_Rule):
-    """See xent._definition.log_softmax."""
+    """See xent._plain.log_softmax."""
 
     @staticmethod
     def forward(z: Array) -> Array:
         """(z − m) − log1p(r)."""
-        return definition.log_softmax(z)
+        return plain.log_softmax(z)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
@@ -130,17 +131,17 @@ class LogSoftmaxForward(LogSoftmax):
     @staticmethod
     def jvp(ctx: Context, dz: Array) -> Array:
         """Dz − ⟨softmax(z), dz⟩."""
-        p = definition.softmax(*ctx.saved_tensors)
+        p = plain.softmax(*ctx.saved_tensors)
         return dz - torch.sum(definition.product(dz, p), -1, keepdim=True)
 
 
 class BinaryLoss(_Rule):
-    """See xent._definition.binary_loss."""
+    """See xent._plain.binary_loss."""
 
     @staticmethod
     def forward(x: Array, positive: Array, negative: Array) -> Array:
         """The loss of the two-class rows with logits (x, 0)."""
-        return definition.binary_loss(x, positive, negative)
+        return plain.binary_loss(x, positive, negative)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
@@ -165,7 +166,7 @@ class BinaryLossForward(BinaryLoss):
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)) = the loss of a two-class row whose class is the other one."""
-    return definition.binary_loss(x, torch.zeros_like(x), torch.ones_like(x))
+    return plain.binary_loss(x, torch.zeros_like(x), torch.ones_like(x))
 
 
 class InPlace(torch.autograd.Function):

@@ -36,30 +36,20 @@ class RowStats(NamedTuple):
     u: Array | None = None
 
 
-def is_torch(x: Array) -> bool:
-    """Whether x is a torch tensor, without importing torch; torch.compile cannot trace array_api_compat's questions."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
-
-
 def namespace(x: Array) -> Any:
-    """The array-API namespace of x."""
-    if is_torch(x):
+    """The array-API namespace of x; torch's directly, since torch.compile cannot trace array_api_compat's search."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
         import array_api_compat.torch as torch_namespace
 
         return torch_namespace
     return array_api_compat.array_namespace(x)
 
 
-def device(x: Array) -> Any:
-    """The device of x."""
-    return x.device if is_torch(x) else array_api_compat.device(x)
-
-
 def class_mask(index: Array, x: Array) -> Array:
     """Where in x (…, C) each row's class `index` (…) stands."""
     xp = namespace(x)
-    return xp.arange(x.shape[-1], dtype=index.dtype, device=device(x)) == index[..., None]
+    return xp.arange(x.shape[-1], dtype=index.dtype, device=getattr(x, "device", None)) == index[..., None]
 
 
 def product(q: Array, x: Array) -> Array:
@@ -103,10 +93,9 @@ def merge(one: RowStats, two: RowStats) -> RowStats:
     """The statistics of two blocks of classes of the same rows, taken together; safe when either m is −∞."""
     xp = namespace(one.m)
     first = one.m >= two.m
-    high, low = (
-        RowStats(*(x if x is None else xp.where(c, x, y) for x, y in zip(one, two, strict=True)))
-        for c in (first, ~first)
-    )
+    pairs = [(x, y) for x, y in zip(one, two, strict=True) if x is not None]
+    high = RowStats(*(xp.where(first, x, y) for x, y in pairs))
+    low = RowStats(*(xp.where(first, y, x) for x, y in pairs))
     m = xp.maximum(one.m, two.m)
     step = xp.where(low.m == m, 0.0, low.m - m)
     scale, mass = xp.exp(step), 1 + low.r
@@ -128,26 +117,12 @@ def lse(s: RowStats) -> Array:
 
 def confidence(s: RowStats) -> Array:
     """1/(1 + r): the probability of the most probable class."""
-    return namespace(s.m).where(s.m == -math.inf, math.nan, 1 / (1 + s.r))
+    return 1 / namespace(s.m).where(s.m == -math.inf, math.nan, 1 + s.r)
 
 
 def entropy(s: RowStats) -> Array:
     """log1p(r) − u/(1 + r) = −Σ p·log p, in nats."""
-    return namespace(s.m).where(s.m == -math.inf, math.nan, namespace(s.m).log1p(s.r) - s.u / (1 + s.r))
-
-
-def softmax(z: Array) -> Array:
-    """exp(z − m)/(1 + r); NaN where every logit is −∞."""
-    xp = namespace(z)
-    _, _, _, d, r = centre(z)
-    return xp.exp(d) / xp.where(r == -1, math.nan, 1 + r)[..., None]
-
-
-def log_softmax(z: Array) -> Array:
-    """(z − m) − log1p(r); NaN where every logit is −∞."""
-    xp = namespace(z)
-    _, _, _, d, r = centre(z)
-    return d - xp.where(r == -1, math.nan, xp.log1p(r))[..., None]
+    return namespace(s.m).log1p(s.r) - s.u * confidence(s)
 
 
 def gradient(z: Array, q: Array) -> Array:
@@ -165,26 +140,8 @@ def gradient(z: Array, q: Array) -> Array:
     return xp.where(from_above, rest - k * r, k * xp.exp(d) - q)
 
 
-def logsumexp(z: Array) -> Array:
-    """Log Σ exp(z) of each row; −∞ where every logit is −∞, +∞ where one is +∞."""
-    a, _, m, _, r = centre(z)
-    return lse(RowStats(m, r, 0 * m, 0 * m, a))
-
-
-def row_loss(z: Array, q: Array) -> Array:
-    """The cross-entropy of each row."""
-    return loss(row_stats(z, q))
-
-
-def binary_loss(x: Array, positive: Array, negative: Array) -> Array:
-    """The cross-entropy of each element as a row of two classes."""
-    return loss(binary_row_stats(x, positive, negative))
-
-
 def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:
     """D loss/dx = negative·σ(x) − positive·σ(−x) for the logits (x, 0): nothing cancels, the limits at ±∞ are exact."""
     xp = namespace(x)
     low = xp.exp(xp.where(x > 0, -x, x))
-    up = xp.where(x > 0, 1.0, low) / (1 + low)
-    down = xp.where(x > 0, low, 1.0) / (1 + low)
-    return negative * up - positive * down
+    return (negative * xp.where(x > 0, 1.0, low) - positive * xp.where(x > 0, low, 1.0)) / (1 + low)

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
@@ -158,8 +159,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "z_loss": (lambda v: 0 <= v < math.inf, "0 or a positive number"),
     "softcap": (lambda v: v is None or 0 < v < math.inf, "None or a positive number"),
     "temperature": (lambda v: 0 < v < math.inf, "a positive number"),
-    "ignore_index": (lambda v: v == int(v), "an integer"),
-    "axis": (lambda v: v is None or v == int(v), "None or an integer"),
+    "ignore_index": (lambda v: -(2**63) <= operator.index(v) < 2**63, "an integer of at most 64 bits"),
 }
 
 
@@ -168,12 +168,16 @@ def names(allowed: type) -> dict[str, Any]:
     return dict(allowed.__annotations__)
 
 
-def _holds(test: Callable[[Any], bool], value: Any) -> bool:
-    """Whether a number passes its test; what is no number does not."""
+def in_range(function: str, name: str, value: Any) -> Any:
+    """A number in its range, as Python's own; what is no number is refused too."""
+    test, wanted = RANGES[name]
     try:
-        return bool(test(value))
-    except (TypeError, ValueError, OverflowError):
-        return False
+        number = value if value is None or isinstance(value, (int, float)) else value.item()
+        if test(number):
+            return number
+    except (TypeError, ValueError, OverflowError, AttributeError):
+        pass
+    raise OptionError(f"{function}: {name}={value!r}, expected {wanted}")
 
 
 def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: type) -> Options:
@@ -183,14 +187,13 @@ def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: t
             near = difflib.get_close_matches(name, names(allowed), 1)
             hint = f": did you mean {near[0]}?" if near else ""
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
-    options = Options(weight=weight, **given)
+    numbers = {name: in_range(function, name, given[name]) for name in RANGES if name in given}
+    options = Options(weight=weight, **{**given, **numbers})
     for name, choices in CHOICES.items():
-        if getattr(options, name) not in choices:
+        value = getattr(options, name)
+        if not isinstance(value, (str, bool)) or value not in choices:
             wanted = ", ".join(repr(choice) for choice in choices)
-            raise OptionError(f"{function}: {name}={getattr(options, name)!r}, expected one of {wanted}")
-    for name, (test, wanted) in RANGES.items():
-        if not _holds(test, getattr(options, name)):
-            raise OptionError(f"{function}: {name}={getattr(options, name)!r}, expected {wanted}")
+            raise OptionError(f"{function}: {name}={value!r}, expected one of {wanted}")
     if options.denominator is not None and options.reduction != "mean":
         text = f"{function}: denominator divides the mean, but reduction={options.reduction!r}"
         raise OptionError(f"{text}: drop denominator, or use reduction='mean'")

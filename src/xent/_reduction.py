@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
-from ._arrays import detached, like, scalar, tracing
-from ._definition import Array, device, namespace
+from ._arrays import FLOATS, INTEGERS, describe, dtype_name, like, readable, scalar, tracing, values
+from ._definition import Array, namespace
 from ._options import Options, Rows
 from .errors import EmptyReductionError, OptionError
+
+LARGEST = sys.float_info.max
 
 
 def row_weights(rows: Rows, loss: Array) -> tuple[Array, Array]:
@@ -40,13 +43,16 @@ def denominator(given: Any, loss: Array) -> Array:
     """A denominator, number or array of one element, in the dtype of the sums."""
     xp = namespace(loss)
     if isinstance(given, (int, float)):
-        if not 0 <= given < math.inf:
+        if not 0 <= given < LARGEST:
             raise OptionError(f"denominator={given!r}, expected a number that is not negative")
-        return xp.zeros((), dtype=loss.dtype, device=device(loss)) + given
+        return xp.zeros((), dtype=loss.dtype, device=getattr(loss, "device", None)) + given
     given = like(loss, given, "denominator")
-    if math.prod(given.shape) != 1:
-        raise OptionError(f"denominator has shape {tuple(given.shape)}, expected a single number")
-    return xp.astype(xp.reshape(given, ()), loss.dtype)
+    if math.prod(given.shape) != 1 or dtype_name(given.dtype) not in (*FLOATS, *INTEGERS):
+        raise OptionError(f"denominator is {describe(given)}, expected a single real number")
+    given = xp.reshape(given, ())
+    if readable(given) and not 0 <= float(values(given)) < math.inf:
+        raise OptionError(f"denominator holds {float(values(given))}, expected a number that is not negative")
+    return xp.astype(given, loss.dtype)
 
 
 def scales(rows: Rows, loss: Array) -> tuple[Array | float, Array | float]:
@@ -63,7 +69,7 @@ def mean(total: Array, divisor: Array, on_empty: str) -> Array:
     """total/divisor; over nothing it is what `on_empty` says, and its gradient is zero either way."""
     xp = namespace(total)
     empty = divisor == 0
-    if on_empty == "raise" and not tracing(empty) and bool(detached(empty)):
+    if on_empty == "raise" and not tracing(empty) and bool(values(empty)):
         raise EmptyReductionError(
             "the mean is over nothing: every row is ignored, or the rows' weights sum to 0, or the batch is empty; "
             "on_empty='zero' gives 0, on_empty='nan' gives NaN"

@@ -10,8 +10,8 @@ import sys
 import warnings
 from typing import Any
 
-from ._arrays import INTEGERS, describe, dtype_name, like, readable, values
-from ._definition import Array, is_torch, namespace
+from ._arrays import INTEGERS, describe, dtype_name, is_torch, like, readable, values
+from ._definition import Array, namespace
 from ._options import Call
 from .errors import ClassIndexError, DtypeError, MisuseWarning, ProbabilityError, ShapeError
 
@@ -44,12 +44,28 @@ def split_target(call: Call, x: Array, target: Any, axis: int) -> tuple[Array, A
     if tuple(target.shape) != rows:
         raise ShapeError(f"{_shape_message(x, target, rows, axis)} — in {call}")
     if kind not in INTEGERS:
+        if "float" in kind and readable(target) and _has_nan(values(target)):
+            text = "target holds missing values (NaN) where class indices are expected"
+            raise DtypeError(f"{text}: drop those rows — in {call}")
         fix = "target.long()" if is_torch(target) else "target.astype('int64')"
         text = f"target holds {kind}, but its shape {rows} is that of class indices, which are integers: use {fix}"
         raise DtypeError(f"{text}, or give probabilities of shape {tuple(x.shape)} — in {call}")
+    return _as_indices(target, kind), None
+
+
+def _has_nan(x: Array) -> bool:
+    """Whether x holds NaN."""
+    return bool(namespace(x).any(namespace(x).isnan(x)))
+
+
+def _as_indices(target: Array, kind: str) -> Array:
+    """Class indices in the library's own index dtype; what uint64 holds beyond it stays out of range."""
     xp = namespace(target)
     index = xp.arange(1).dtype
-    return (target if target.dtype == index else xp.astype(target, index)), None
+    if target.dtype == index:
+        return target
+    y = xp.astype(target, index)
+    return xp.where(y < 0, xp.iinfo(index).max, y) if kind.startswith("uint") else y
 
 
 def _as_probabilities(call: Call, target: Array, kind: str, x: Array, axis: int) -> Array:

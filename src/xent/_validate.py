@@ -6,6 +6,8 @@ import math
 import sys
 from typing import Any
 
+import numpy as np
+
 from . import _targets
 from ._arrays import (
     FLOATS,
@@ -13,14 +15,14 @@ from ._arrays import (
     as_float_array,
     describe,
     dtype_name,
-    is_jax,
+    is_torch,
     like,
     move_axis,
     readable,
     tracing,
     values,
 )
-from ._definition import Array, is_torch, namespace
+from ._definition import Array, namespace
 from ._options import Call, Options, Rows
 from .errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
 
@@ -32,7 +34,9 @@ def class_axis(function: str, x: Array, axis: int | None) -> int:
             f"{function}: input is a single number, expected one row of logits or more: shape (C,) or (N, C)"
         )
     axis = min(1, x.ndim - 1) if axis is None else axis
-    if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
+    if isinstance(axis, np.integer):
+        axis = int(axis)
+    if not isinstance(axis, int) or isinstance(axis, bool) or not -x.ndim <= axis < x.ndim:
         text = f"{function}: axis={axis!r}, but input {describe(x)} has {x.ndim} axes"
         raise AxisError(f"{text}: expected an integer from {-x.ndim} to {x.ndim - 1}")
     return axis % int(x.ndim)
@@ -41,8 +45,6 @@ def class_axis(function: str, x: Array, axis: int | None) -> int:
 def result_dtype(x: Array, dtype: Any, *, loss: bool) -> tuple[Any, Any]:
     """The dtypes of the sums (float32 or wider) and of the result (the input's, unless `dtype` or autocast says so)."""
     xp = namespace(x)
-    if dtype is not None and dtype_name(dtype) not in FLOATS:
-        raise DtypeError(f"dtype={dtype!r}, expected one of {', '.join(FLOATS)} of the input's library")
     result = x.dtype if dtype is None else _own_dtype(x, dtype)
     if dtype is None and is_torch(x) and dtype_name(x.dtype) in ("float16", "bfloat16") and _autocast(x, loss):
         result = xp.float32
@@ -51,8 +53,12 @@ def result_dtype(x: Array, dtype: Any, *, loss: bool) -> tuple[Any, Any]:
 
 
 def _own_dtype(x: Array, dtype: Any) -> Any:
-    """A dtype of any spelling ("float32", numpy.float32, torch.float32) as a dtype of x's library."""
-    return getattr(namespace(x), dtype_name(dtype), dtype)
+    """A dtype of any spelling ("float32", float, numpy.float32, torch.float32) as a dtype of x's library."""
+    name = "float64" if dtype is float else dtype_name(dtype)
+    own = getattr(namespace(x), name, dtype if type(dtype) is type(x.dtype) else None)
+    if name not in FLOATS or own is None:
+        raise DtypeError(f"dtype={dtype!r}, expected one of {', '.join(FLOATS)} that the library of input has")
+    return own
 
 
 def _autocast(x: Array, loss: bool) -> bool:
@@ -94,7 +100,7 @@ def class_weight(function: str, x: Array, weight: Any, classes: int, dtype: Any)
 def as_real(x: Array, dtype: Any, name: str) -> Array:
     """Real numbers in the sums' dtype."""
     if dtype_name(x.dtype) not in (*FLOATS, *INTEGERS, "bool"):
-        raise DtypeError(f"{name} has dtype {dtype_name(x.dtype)}, expected real numbers")
+        raise DtypeError(f"{name} has dtype {dtype_name(x.dtype)}, expected real numbers of at most 64 bits")
     return x if x.dtype == dtype else namespace(x).astype(x, dtype)
 
 
@@ -113,30 +119,41 @@ def sample_weights(function: str, x: Array, weight: Any, rows: tuple[int, ...], 
     return weight
 
 
+def _writable(x: Any) -> bool:
+    """Whether a gradient can be written over x."""
+    if is_torch(x):
+        own = all(step != 0 or size <= 1 for step, size in zip(x.stride(), x.shape, strict=True))
+        return own and not tracing(x) and x.is_floating_point()
+    return isinstance(x, np.ndarray) and x.flags.writeable and dtype_name(x.dtype) in FLOATS
+
+
 def check_inplace(function: str, x: Array, options: Options) -> None:
     """`inplace=True` needs memory that can be written, and gives the gradient of input alone."""
     if not options.inplace:
         return
-    if is_jax(x) or tracing(x):
-        raise OptionError(f"{function}: inplace=True, but {describe(x)} of {type(x).__module__} cannot be written into")
+    if not _writable(x):
+        text = f"{function}: inplace=True, but input ({type(x).__module__}.{type(x).__name__}) cannot be written into"
+        raise OptionError(f"{text}: it must be a floating array that owns each of its elements; or use inplace=False")
     others = [name for name in ("weight", "sample_weight") if getattr(getattr(options, name), "requires_grad", False)]
     if others:
         text = f"{function}: inplace=True gives the gradient of input alone, but {others[0]} requires grad"
         raise OptionError(f"{text}: use inplace=False")
 
 
-def rows(function: str, input: Any, target: Any, options: Options) -> Rows:
+def rows(function: str, input: Any, target: Any, options: Options, *, needs_target: bool = True) -> Rows:
     """The canonical rows of a loss with classes: everything about the call checked."""
+    check_inplace(function, input, options)
     x = as_float_array(input, "input")
     axis = class_axis(function, x, options.axis)
-    if target is not None and not hasattr(target, "shape"):
-        target = like(x, target, "target")
+    target = like(x, target, "target") if needs_target or target is not None else None
     call = Call(function, x, target, options)
     classes = x.shape[axis]
     if classes == 0:
         raise ShapeError(f"input has no classes on axis {axis} — in {call}")
-    check_inplace(function, x, options)
     y, q = (None, None) if target is None else _targets.split_target(call, x, target, axis)
+    if q is not None and options.ignore_index >= 0:
+        text = f"ignore_index={options.ignore_index} has no meaning for probability targets"
+        raise OptionError(f"{text}: leave it out, and give ignored rows sample_weight 0 — in {call}")
     if options.check is not False:
         if target is not None:
             _targets.check_structure(call, x, y, axis, options.axis)
@@ -178,6 +195,8 @@ def binary(function: str, input: Any, target: Any, options: Options) -> tuple[Ar
     )
     fix = "one for each output: for one output give the number n_negative / n_positive"
     pos_weight = _broadcast(call, x, options.pos_weight, "pos_weight", sum_dtype, fix)
+    if pos_weight is not None and readable(pos_weight) and bool((values(pos_weight) < 0).any()):
+        raise OptionError(f"pos_weight is negative: expected n_negative / n_positive, as a positive number — in {call}")
     return x, target, weight, pos_weight
 
 

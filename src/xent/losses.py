@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _definition, _dispatch, _reduction, _validate
-from ._arrays import detached, move_axis, readable, scalar
-from ._definition import Array, is_torch, namespace
+from . import _definition, _dispatch, _plain, _reduction, _validate
+from ._arrays import detached, is_torch, move_axis, readable, scalar
+from ._definition import Array, namespace
 from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
 from ._targets import warn
 
@@ -143,7 +143,7 @@ def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
     """The reduced loss and its derivative by x, classes last."""
     room = _dispatch.room(rows.x)
     with _dispatch.quiet(rows.x):
-        loss, z_squared = room.cross_entropy(rows, _definition)
+        loss, z_squared = room.cross_entropy(rows, _plain)
         value = _reduction.reduce_rows(rows, loss, z_squared)
         loss_scale, z_scale = _reduction.scales(rows, loss)
         return value, room.gradient(rows, loss_scale, z_scale)
@@ -275,7 +275,8 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     ----------
     C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
     """
-    rows = _validate.rows("row_stats", input, target, validated("row_stats", weight, options, StatsOptions))
+    given = validated("row_stats", weight, options, StatsOptions)
+    rows = _validate.rows("row_stats", input, target, given, needs_target=False)
     xp = namespace(rows.x)
 
     def out(value: Array) -> Array:

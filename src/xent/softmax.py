@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from . import _dispatch, _validate
 from ._arrays import as_float_array, move_axis, scalar
 from ._definition import Array, namespace
+from ._options import in_range
 from .errors import OptionError, ShapeError
 
 __all__ = ["Prediction", "log_softmax", "logsumexp", "predict", "softmax"]
@@ -32,13 +33,12 @@ class _Logits(NamedTuple):
 def _logits(function: str, x: Any, axis: int | None, where: Any, temperature: float, dtype: Any) -> _Logits:
     """Check a call and bring it into canonical form."""
     x = as_float_array(x, "x")
-    if not isinstance(axis, int):
-        raise OptionError(f"{function}: axis={axis!r}, expected an integer: the axis of the classes, as axis=-1")
+    if axis is None:
+        raise OptionError(f"{function}: axis=None, expected an integer: the axis of the classes, as axis=-1")
     axis = _validate.class_axis(function, x, axis)
     if x.shape[axis] == 0:
         raise ShapeError(f"{function}: x of shape {tuple(x.shape)} has no classes on axis {axis}")
-    if not (isinstance(temperature, int | float) and 0 < temperature < math.inf):
-        raise OptionError(f"{function}: temperature={temperature!r}, expected a positive number")
+    temperature = in_range(function, "temperature", temperature)
     mask = _validate.class_mask(function, x, where, axis)
     sum_dtype, result = _validate.result_dtype(x, dtype, loss=False)
     xp = namespace(x)

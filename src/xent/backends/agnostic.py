@@ -1,6 +1,6 @@
 """The room that always works: the definition, run by the array library that the caller brought.
 
-`rules` is a module with row_loss, logsumexp, softmax, log_softmax and binary_loss: the definition's own, or the same
+`rules` is a module with row_loss, logsumexp, softmax, log_softmax and binary_loss: the plain ones, or the same
 functions with their derivatives told to an autodiff library (torch: `_autograd`, JAX: `backends.jax_rules`).
 """
 
@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from .. import _definition as definition
+from .. import _plain as plain
 from .._definition import Array, class_mask, namespace, product
 from .._options import Options, Rows
 
@@ -27,20 +28,25 @@ def slope(x: Array, options: Options) -> Array | float:
     return (1 - namespace(x).tanh(x / options.softcap) ** 2) / options.temperature
 
 
-def masked(z: Array, where: Array) -> Array:
-    """Logits with −∞ for the classes that do not exist; the cap comes before."""
-    return z if where is None else namespace(z).where(where, z, -math.inf)
+def inputs(rows: Rows, *, every_row: bool = False) -> Array:
+    """X in the dtype of the sums, 0 in place of what does not count: whatever stood there cannot reach the result.
 
-
-def logits(rows: Rows) -> Array:
-    """Z in the dtype of the sums. A row that does not count is 0: whatever it held cannot reach the result."""
+    That is a class that does not exist, an ignored row (unless `every_row`), a non-finite row of sample weight 0.
+    """
     xp = namespace(rows.x)
-    z = masked(capped(xp.astype(rows.x, rows.sum_dtype, copy=False), rows.options), rows.where)
+    x = xp.astype(rows.x, rows.sum_dtype, copy=False)
+    x = x if rows.where is None else xp.where(rows.where, x, 0.0)
     counts = rows.live
     if rows.sample_weight is not None:
-        sound = (rows.sample_weight != 0) | xp.all(xp.isfinite(z), axis=-1)
+        sound = (rows.sample_weight != 0) | xp.all(xp.isfinite(x), axis=-1)
         counts = sound if counts is None else counts & sound
-    return z if counts is None else xp.where(counts[..., None], z, 0.0)
+    return x if counts is None or every_row else xp.where(counts[..., None], x, 0.0)
+
+
+def logits(x: Array, rows: Rows) -> Array:
+    """Z of such inputs: capped, then −∞ for the classes that do not exist."""
+    z = capped(x, rows.options)
+    return z if rows.where is None else namespace(z).where(rows.where, z, -math.inf)
 
 
 def plain_target(rows: Rows, z: Array) -> Array:
@@ -82,21 +88,22 @@ def z_squared(rows: Rows, z: Array, rules: Any) -> Array:
 
 def cross_entropy(rows: Rows, rules: Any) -> tuple[Array, Array]:
     """(loss, lse² or None) of each row, in the dtype of the sums."""
-    z = logits(rows)
+    z = logits(inputs(rows), rows)
     return rules.row_loss(z, target(rows, plain_target(rows, z))), z_squared(rows, z, rules)
 
 
 def gradient(rows: Rows, loss_scale: Array | float, z_scale: Array | float) -> Array:
     """d/dx of loss_scale·loss + z_scale·lse², row by row, in x's dtype and layout (classes last); rounded once."""
     xp = namespace(rows.x)
-    z = logits(rows)
+    x = inputs(rows)
+    z = logits(x, rows)
     result = definition.gradient(z, target(rows, plain_target(rows, z))) * loss_scale
     if rows.options.z_loss:
-        lse = definition.logsumexp(z)
+        lse = plain.logsumexp(z)
         factor = 2 * lse * z_scale if rows.sample_weight is None else 2 * lse * z_scale * rows.sample_weight
         factor = factor if rows.live is None else xp.where(rows.live, factor, 0.0)
-        result = result + factor[..., None] * definition.softmax(z)
-    result = result * slope(xp.astype(rows.x, rows.sum_dtype, copy=False), rows.options)
+        result = result + factor[..., None] * plain.softmax(z)
+    result = result * slope(x, rows.options)
     result = result if rows.live is None else xp.where(rows.live[..., None], result, 0.0)
     result = result if rows.where is None else xp.where(rows.where, result, 0.0)
     return xp.astype(result, rows.x.dtype, copy=False)
@@ -104,10 +111,11 @@ def gradient(rows: Rows, loss_scale: Array | float, z_scale: Array | float) -> A
 
 def row_stats(rows: Rows, rules: Any) -> tuple[Array, Array, definition.RowStats]:
     """(loss, log-probability of the target, statistics) of each row; the first two None without targets."""
-    z = logits(rows)
+    z = logits(inputs(rows, every_row=True), rows)
     stats = definition.row_stats(z, namespace(z).zeros_like(z), moment=True)
     if rows.y is None and rows.q is None:
         return None, None, stats
+    z = logits(inputs(rows), rows)
     q = plain_target(rows, z)
     loss = rules.row_loss(z, target(rows, q))
     square = z_squared(rows, z, rules)
@@ -116,7 +124,7 @@ def row_stats(rows: Rows, rules: Any) -> tuple[Array, Array, definition.RowStats
 
 def nll(rows: Rows) -> Array:
     """−⟨q, log p⟩ of each row, for log-probabilities in the place of logits."""
-    log_p = logits(rows)
+    log_p = inputs(rows)
     return -namespace(log_p).sum(product(target(rows, plain_target(rows, log_p)), log_p), axis=-1)
 
 

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from .. import _definition as definition
+from .. import _plain as plain
 from .._definition import Array
 
-row_loss = jax.custom_jvp(definition.row_loss)
-logsumexp = jax.custom_jvp(definition.logsumexp)
-softmax = jax.custom_jvp(definition.softmax)
-log_softmax = jax.custom_jvp(definition.log_softmax)
-binary_loss = jax.custom_jvp(definition.binary_loss)
+row_loss = jax.custom_jvp(plain.row_loss)
+logsumexp = jax.custom_jvp(plain.logsumexp)
+softmax = jax.custom_jvp(plain.softmax)
+log_softmax = jax.custom_jvp(plain.log_softmax)
+binary_loss = jax.custom_jvp(plain.binary_loss)
 
 
 def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
@@ -32,14 +33,14 @@ def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
 def _row_loss(at: Any, along: Any) -> tuple[Array, Array]:
     """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
     z, q = at
-    terms = (along[0], lambda: definition.gradient(z, q)), (along[1], lambda: -definition.log_softmax(z))
+    terms = (along[0], lambda: definition.gradient(z, q)), (along[1], lambda: -plain.log_softmax(z))
     return row_loss(z, q), jnp.sum(_sum_of(*terms), -1)
 
 
 @logsumexp.defjvp
 def _logsumexp(at: Any, along: Any) -> tuple[Array, Array]:
     """⟨softmax(z), dz⟩."""
-    return logsumexp(*at), jnp.sum(definition.softmax(*at) * along[0], -1)
+    return logsumexp(*at), jnp.sum(plain.softmax(*at) * along[0], -1)
 
 
 @softmax.defjvp
@@ -52,7 +53,7 @@ def _softmax(at: Any, along: Any) -> tuple[Array, Array]:
 @log_softmax.defjvp
 def _log_softmax(at: Any, along: Any) -> tuple[Array, Array]:
     """Dz − ⟨softmax(z), dz⟩."""
-    change = along[0] - jnp.sum(definition.softmax(*at) * along[0], -1, keepdims=True)
+    change = along[0] - jnp.sum(plain.softmax(*at) * along[0], -1, keepdims=True)
     return log_softmax(*at), change
 
 
@@ -62,7 +63,7 @@ def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
     x, one, zero = at[0], jnp.ones_like(at[0]), jnp.zeros_like(at[0])
     factors = (
         lambda: definition.binary_gradient(*at),
-        lambda: definition.binary_loss(x, one, zero),
-        lambda: definition.binary_loss(x, zero, one),
+        lambda: plain.binary_loss(x, one, zero),
+        lambda: plain.binary_loss(x, zero, one),
     )
     return binary_loss(*at), _sum_of(*zip(along, factors, strict=True))

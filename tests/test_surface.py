@@ -1,0 +1,195 @@
+"""The surface: what is exported, that imports point one way, and that `import xent` stays light."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xent
+from xent import _options
+
+SOURCE = Path(xent.__file__).parent
+EXPORTS = {
+    "Prediction",
+    "RowStats",
+    "SoftmaxClassifier",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "cross_entropy_with_grad",
+    "errors",
+    "log_softmax",
+    "logsumexp",
+    "models",
+    "nll_loss",
+    "nn",
+    "predict",
+    "row_stats",
+    "softmax",
+    "tour",
+}
+# Each module may import modules of its own level and of those below it.
+LEVELS = [
+    {"errors", "_definition"},
+    {"_arguments", "_arrays", "_plain"},
+    {"_options", "_autograd"},
+    {"_targets"},
+    {"_validate", "_reduction", "backends", "backends.agnostic", "backends.jax_rules"},
+    {"_dispatch"},
+    {"softmax", "losses", "binary"},
+    {"nn", "models"},
+    {"classify", "tour"},
+    {"_info", "", "cli", "__main__"},
+]
+HEAVY = ("torch", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The modules of xent that a file imports, wherever in the file, but for those of type checkers."""
+    package = list(path.relative_to(SOURCE).parts[:-1])
+    tree = ast.parse(path.read_text())
+    lazy = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if (
+            not isinstance(node, ast.ImportFrom)
+            or id(node) in lazy
+            or not (node.level or (node.module or "").startswith("xent"))
+        ):
+            continue
+        base = package[: len(package) - node.level + 1] if node.level else []
+        stem = [*base, *(node.module or "").removeprefix("xent").strip(".").split(".")]
+        stem = [part for part in stem if part]
+        for alias in node.names:
+            whole = [*stem, alias.name]
+            is_module = (SOURCE.joinpath(*whole).with_suffix(".py")).exists() or SOURCE.joinpath(*whole).is_dir()
+            found.add(".".join(whole if is_module else stem))
+    return found
+
+
+def level(module: str) -> int:
+    candidates = [module] if module in {m for names in LEVELS for m in names} else [module.split(".", maxsplit=1)[0]]
+    return next(i for i, names in enumerate(LEVELS) if candidates[0] in names)
+
+
+def test_exports() -> None:
+    assert set(dir(xent)) >= EXPORTS
+    assert {name for name in dir(xent) if not name.startswith("_")} - EXPORTS <= {
+        "annotations",
+        "importlib",
+        "TYPE_CHECKING",
+        "Any",
+        "losses",
+        "binary",
+        "classify",
+        "cli",
+    }
+    for name in EXPORTS:
+        assert getattr(xent, name).__doc__, name
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_one_way(path: Path) -> None:
+    own = module_name(path)
+    for other in imported_modules(path):
+        assert level(other) <= level(own), f"{own} imports {other}"
+        if own.startswith("backends.") and other.startswith("backends."):
+            pytest.fail(f"rooms do not import each other: {own} imports {other}")
+
+
+def test_the_direction_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "_definition.py").write_text("from .losses import cross_entropy\n")
+    monkeypatch.setattr(sys.modules[__name__], "SOURCE", tmp_path)
+    assert imported_modules(tmp_path / "_definition.py") == {"losses"}
+    assert level("losses") > level("_definition")
+
+
+def test_import_is_light() -> None:
+    code = f"import sys, xent; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_unknown_names_raise() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'crossentropy'"):
+        _ = xent.crossentropy
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        _options.LossOptions,
+        _options.NLLOptions,
+        _options.StatsOptions,
+        _options.BinaryOptions,
+        _options.ProbabilityOptions,
+    ],
+)
+def test_every_option_has_a_default_and_every_signature_shows_it(allowed: type) -> None:
+    fields = set(_options.Options.__dataclass_fields__)
+    assert set(_options.names(allowed)) <= fields
+
+
+def test_signatures_are_whole() -> None:
+    parameters = inspect.signature(xent.cross_entropy).parameters
+    assert list(parameters) == [
+        "input",
+        "target",
+        "weight",
+        "ignore_index",
+        "reduction",
+        "label_smoothing",
+        "axis",
+        "where",
+        "sample_weight",
+        "z_loss",
+        "softcap",
+        "temperature",
+        "denominator",
+        "on_empty",
+        "dtype",
+        "inplace",
+        "check",
+    ]
+    assert parameters["ignore_index"].default == -100
+    assert parameters["on_empty"].default == "nan"
+    assert parameters["where"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert list(inspect.signature(xent.softmax).parameters) == ["x", "axis", "where", "temperature", "dtype"]
+
+
+def test_unknown_options_raise_as_python_does() -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"cross_entropy\(\) got an unexpected keyword argument 'lable_smoothing': did you mean label_smoothing",
+    ):
+        xent.cross_entropy([[1.0, 2.0]], [0], lable_smoothing=0.1)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(EXPORTS - {"Prediction", "RowStats", "errors", "models", "nn", "tour", "SoftmaxClassifier"})
+)
+def test_public_docstrings_are_complete(name: str) -> None:
+    doc = inspect.getdoc(getattr(xent, name))
+    for part in ("Raises", "Examples", "References", ">>> "):
+        assert part in doc, f"{name}: {part}"
+
+
+def test_the_definition_is_short_and_stands_alone() -> None:
+    text = (SOURCE / "_definition.py").read_text()
+    assert len(text.splitlines()) < 150
+    assert imported_modules(SOURCE / "_definition.py") == set()
