@@ -97,7 +97,10 @@ def confusion_matrix(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> s
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        edges = np.arange(len(classes) + 1) - 0.5
+        axes.pcolormesh(edges, edges, share, cmap="Blues", vmin=0, vmax=1)
+        axes.set(aspect="equal")
+        axes.invert_yaxis()
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if share[row, column] > 0.5 else "#1e293b" if count else "#cbd5e1"
             axes.text(column, row, f"{count}", ha="center", va="center", color=color)

@@ -31,6 +31,16 @@ WEIGHTS, PREPROCESSING, CHECKPOINT = "weights.safetensors", "preprocessing.skops
 PREDICTIONS = "held_out_predictions.csv"
 FILES = (SETTINGS, METRICS, REPORT, WEIGHTS, PREPROCESSING, CHECKPOINT, PREDICTIONS)
 FORMAT = "xent run 1"
+SETTINGS_KINDS: dict[str, type] = {
+    "status": str,
+    "command": str,
+    "arguments": dict,
+    "options": dict,
+    "target": str,
+    "classes": list,
+    "inputs": int,
+    "fingerprint": str,
+}
 
 Kind = TypeVar("Kind")
 
@@ -153,7 +163,7 @@ def load_settings(folder: Path) -> dict[str, Any]:
     settings = _read_json(_existing(folder, SETTINGS))
     if settings.get("format") != FORMAT:
         raise RunFolderError(f"{folder / SETTINGS} is not of the format {FORMAT!r} but {settings.get('format')!r}")
-    for key, kind in (("arguments", dict), ("options", dict), ("classes", list), ("status", str), ("fingerprint", str)):
+    for key, kind in SETTINGS_KINDS.items():
         _entry(folder / SETTINGS, settings, key, kind)
     return settings
 
@@ -173,13 +183,13 @@ def load(folder: Path) -> Run:
         raise RunFolderError(f"{folder} was interrupted; finish it: xent train --resume --out {folder}")
     metrics = _read_json(_existing(folder, METRICS))
     temperature = _entry(folder / METRICS, metrics, "temperature", float)
-    if not temperature > 0:
+    if not 0 < temperature < float("inf"):
         raise RunFolderError(f"{folder / METRICS} is damaged: its temperature is {temperature}")
     transformer = preprocessing.load(_existing(folder, PREPROCESSING))
     weights = _existing(folder, WEIGHTS)
     with _damage(weights):
         options = TrainingOptions(**{**settings["options"], "device": "cpu"})
-        trainer = Trainer(options, int(settings["inputs"]), len(settings["classes"]))
+        trainer = Trainer(options, settings["inputs"], len(settings["classes"]))
         trainer.model.load_state_dict(load_file(weights))
     return Run(settings, metrics, trainer, transformer)
 
