@@ -1,0 +1,135 @@
+"""One suite over every room: the `backend` fixture runs a test with each array library."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("dev", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
+
+
+def rounded(values: Any, dtype: str | None) -> np.ndarray:
+    """Values as a NumPy array, rounded once to a dtype; integers and booleans without one stay as they are."""
+    values = np.asarray(values)
+    return values if dtype is None else values.astype(DTYPES[dtype])
+
+
+class NumPy:
+    """NumPy arrays: no derivatives of their own."""
+
+    name = "numpy"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+    differentiates = False
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        """An array of this library with the values, rounded to a dtype."""
+        return rounded(values, dtype)
+
+    def numpy(self, x: Any) -> np.ndarray:
+        """The numbers of an array in float64 (integers stay integers)."""
+        x = np.asarray(x)
+        return x if x.dtype.kind in "iub" else x.astype(np.float64)
+
+    def dtype_of(self, x: Any) -> str:
+        """The name of an array's dtype."""
+        return str(x.dtype).rpartition(".")[2]
+
+
+class Strict(NumPy):
+    """The array-API standard and nothing else."""
+
+    name = "strict"
+    dtypes = ("float32", "float64")
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        import array_api_strict
+
+        return array_api_strict.asarray(rounded(values, dtype))
+
+    def numpy(self, x: Any) -> np.ndarray:
+        return super().numpy(np.from_dlpack(x))
+
+
+class Torch(NumPy):
+    """Torch tensors on the CPU, differentiated by autograd."""
+
+    name = "torch"
+    differentiates = True
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        import torch
+
+        values = np.array(rounded(values, dtype))
+        if dtype == "bfloat16":
+            return torch.from_numpy(values.astype(np.float32)).bfloat16()
+        return torch.from_numpy(values)
+
+    def numpy(self, x: Any) -> np.ndarray:
+        x = x.detach()
+        return (x.double() if x.is_floating_point() else x).numpy()
+
+    def gradient(self, function: Any, x: Any, cotangent: Any = None) -> tuple[Any, Any]:
+        """(function(x), derivative of its product with the cotangent by x)."""
+        x = x.detach().requires_grad_()
+        value = function(x)
+        value.backward(None if cotangent is None else self.array(cotangent, self.dtype_of(value)))
+        return value.detach(), x.grad
+
+
+class Jax(NumPy):
+    """JAX arrays, differentiated by jax.vjp; float64 is switched on by the fixture."""
+
+    name = "jax"
+    differentiates = True
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.asarray(rounded(values, dtype))
+
+    def gradient(self, function: Any, x: Any, cotangent: Any = None) -> tuple[Any, Any]:
+        """(function(x), derivative of its product with the cotangent by x)."""
+        import jax
+        import jax.numpy as jnp
+
+        value, pull = jax.vjp(function, x)
+        cotangent = np.ones(value.shape) if cotangent is None else cotangent
+        return value, pull(jnp.asarray(cotangent).astype(value.dtype))[0]
+
+
+ROOMS = [NumPy(), Torch(), Strict()]
+
+
+def _room(room: NumPy, *marks: Any) -> Any:
+    """A parameter of the fixture."""
+    return pytest.param(room, id=room.name, marks=marks)
+
+
+@pytest.fixture(params=[*(_room(room) for room in ROOMS), _room(Jax(), pytest.mark.slow)])
+def backend(request: pytest.FixtureRequest) -> Any:
+    """One array library after the other."""
+    with contextlib.ExitStack() as stack:
+        if request.param.name == "jax":
+            jax = pytest.importorskip("jax")
+            stack.enter_context(jax.enable_x64(True))
+        yield request.param
+
+
+@pytest.fixture(params=[_room(Torch()), _room(Jax(), pytest.mark.slow)])
+def differentiating(request: pytest.FixtureRequest) -> Any:
+    """The libraries that differentiate."""
+    with contextlib.ExitStack() as stack:
+        if request.param.name == "jax":
+            jax = pytest.importorskip("jax")
+            stack.enter_context(jax.enable_x64(True))
+        yield request.param
