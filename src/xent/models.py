@@ -147,7 +147,7 @@ class MultilayerPerceptron(nn.Sequential):
         generator: torch.Generator | None = None,
     ) -> None:
         sizes = [whole_number("input_size", input_size)]
-        sizes += [whole_number("each of hidden_layer_sizes", width) for width in hidden_layer_sizes]
+        sizes += [whole_number(f"hidden_layer_sizes[{layer}]", width) for layer, width in enumerate(hidden_layer_sizes)]
         sizes += [whole_number("output_size", output_size)]
         super().__init__(OrderedDict(_layers(sizes, empty=generator is not None)))
         if generator is not None:

@@ -67,7 +67,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         warm_start: let `fit` go on from the last fit's network and optimizer.
         verbose: show a progress bar.
         device: "cpu", "cuda", "mps" or "auto".
-        dtype: "float32", "float64", or "auto": float64 for float64 features on the CPU, else float32.
+        dtype: of the network: "float32", "float64", or "auto": float32, but float64 where float64 rows are so few that
+            one batch holds them all (on the CPU), because precision costs nothing there.
 
     Attributes:
         classes_: (C,) the labels, sorted. n_features_in_, feature_names_in_: of the training data.

@@ -64,7 +64,10 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         sizes = self.hidden_layer_sizes if isinstance(self.hidden_layer_sizes, Iterable) else (self.hidden_layer_sizes,)
-        self._set("hidden_layer_sizes", tuple(whole_number("each of hidden_layer_sizes", size, 1) for size in sizes))
+        self._set(
+            "hidden_layer_sizes",
+            tuple(whole_number(f"hidden_layer_sizes[{layer}]", size) for layer, size in enumerate(sizes)),
+        )
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("seed", 0)):
             self._set(name, whole_number(name, getattr(self, name), least))
         self._set("learning_rate", real_number("learning_rate", self.learning_rate, above=0))
@@ -96,4 +99,4 @@ class TrainingOptions:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the options as plain JSON values; `TrainingOptions(**json.loads(...))` is the way back."""
-        return {**dataclasses.asdict(self), "hidden_layer_sizes": list(self.hidden_layer_sizes)}
+        return {**vars(self), "hidden_layer_sizes": list(self.hidden_layer_sizes)}

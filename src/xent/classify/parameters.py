@@ -43,12 +43,11 @@ NAMES = {  # in scikit-learn, where TrainingOptions has another
 
 def training_options(estimator: SoftmaxClassifier, X: Any, *, seed: int, epochs_before: int) -> TrainingOptions:
     """Translate the parameters of a fit on X; an error names them as scikit-learn does."""
-    on_cpu = find_device(str(estimator.device)).type == "cpu"
-    automatic = "float64" if on_cpu and X.dtype == np.float64 else "float32"
+    batch_size: Any = min(200, X.shape[0]) if _is_auto(estimator.batch_size) else estimator.batch_size
     given: dict[str, Any] = {
         "hidden_layer_sizes": estimator.hidden_layer_sizes,
         "epochs": estimator.max_iter,
-        "batch_size": min(200, X.shape[0]) if _is_auto(estimator.batch_size) else estimator.batch_size,
+        "batch_size": batch_size,
         "learning_rate": estimator.learning_rate_init,
         "weight_decay": estimator.weight_decay,
         "label_smoothing": estimator.label_smoothing,
@@ -56,13 +55,16 @@ def training_options(estimator: SoftmaxClassifier, X: Any, *, seed: int, epochs_
         "stop_when_converged": not estimator.early_stopping,
         "patience": estimator.n_iter_no_change,
         "tolerance": estimator.tol,
-        "dtype": automatic if _is_auto(estimator.dtype) else estimator.dtype,
+        "dtype": "float32" if _is_auto(estimator.dtype) else estimator.dtype,
     }
     try:
         options = TrainingOptions(**given, seed=seed, device=estimator.device)
     except OptionError as error:
         name, _, rest = str(error).partition(" ")
         raise OptionError(f"{NAMES.get(name, name)} {rest}") from None
+    one_batch = X.shape[0] <= options.batch_size and find_device(options.device).type == "cpu"
+    if _is_auto(estimator.dtype) and X.dtype == np.float64 and one_batch:
+        options = dataclasses.replace(options, dtype="float64")
     return dataclasses.replace(options, epochs=options.epochs + epochs_before)
 
 

@@ -84,8 +84,8 @@ def _as_array(values: Any, name: str, kinds: str = "biuf", hint: str = "numbers"
     """Turn lists, arrays, tensors and tables into an array of numbers that torch can take without a warning."""
     try:
         array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    except ValueError as error:
-        raise DtypeError(f"{name} must be {hint}; got rows of different lengths.") from error
+    except (ValueError, TypeError) as error:
+        raise DtypeError(f"{name} must be {hint}, rows of one length: {error}") from error
     if array.dtype.kind not in kinds:
         raise DtypeError(f"{name} must be {hint}; got dtype {array.dtype}.")
     return np.require(array, requirements=["C", "W"])
