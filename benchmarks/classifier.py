@@ -28,6 +28,8 @@ SETTINGS = {
     "early stopping": {"early_stopping": True},
 }
 
+ROW = "{:14}{:16}{:9}{:18}{:18}{:12}{:14}{}"
+
 
 def timed_fit(model, x, y):
     """Fit, and return the seconds."""
@@ -61,22 +63,21 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="splits and random states (default 5)")
     seeds = parser.parse_args().seeds
     timed_fit(SoftmaxClassifier(max_iter=2), np.eye(4), [0, 1, 0, 1])  # the first fit imports and warms up
-    print(
-        f"{'data':14}{'setting':16}{'dtype':9}{'accuracy: xent (lowest)':26}{'sklearn':16}{'epochs':12}{'ms':14}time ratio"
-    )
+    print(ROW.format("data", "setting", "dtype", "accuracy: xent", "sklearn", "epochs", "ms", "time ratio"))
     for name in DATA:
         for setting, parameters in SETTINGS.items():
             for dtype in (np.float32, np.float64):
-                accuracies, seconds, epochs = compare(name, parameters, dtype, seeds)
-                ratios = seconds[:, 0] / seconds[:, 1]
-                (ours, theirs), lowest = accuracies.mean(axis=0), accuracies.min(axis=0)
-                own_epochs, other_epochs = np.median(epochs, axis=0)
-                own_ms, other_ms = np.median(seconds, axis=0) * 1e3
-                print(
-                    f"{name:14}{setting:16}{np.dtype(dtype).name:9}{f'{ours:.4f} ({lowest[0]:.4f})':26}"
-                    f"{f'{theirs:.4f} ({lowest[1]:.4f})':16}{f'{own_epochs:.0f} : {other_epochs:.0f}':12}"
-                    f"{f'{own_ms:.0f} : {other_ms:.0f}':14}{statistics.median(ratios):.2f}  ({ratios.min():.2f} … {ratios.max():.2f})"
-                )
+                print(line(name, setting, np.dtype(dtype).name, *compare(name, parameters, dtype, seeds)))
+
+
+def line(name, setting, dtype, accuracies, seconds, epochs):
+    """Write a line of the table: mean and lowest accuracy, medians of the rest."""
+    ours, theirs = (f"{mean:.4f} ({low:.4f})" for mean, low in zip(accuracies.mean(0), accuracies.min(0), strict=True))
+    counts = "{:.0f} : {:.0f}".format(*np.median(epochs, axis=0))
+    milliseconds = "{:.0f} : {:.0f}".format(*np.median(seconds, axis=0) * 1e3)
+    ratios = seconds[:, 0] / seconds[:, 1]
+    ratio = f"{statistics.median(ratios):.2f}  ({ratios.min():.2f} … {ratios.max():.2f})"
+    return ROW.format(name, setting, dtype, ours, theirs, counts, milliseconds, ratio)
 
 
 if __name__ == "__main__":
