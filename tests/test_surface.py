@@ -96,6 +96,7 @@ def test_exports() -> None:
         "Any",
         "losses",
         "binary",
+        "backends",
         "classify",
         "cli",
     }

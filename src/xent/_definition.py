@@ -48,8 +48,8 @@ def namespace(x: Array) -> Any:
 
 def class_mask(index: Array, x: Array) -> Array:
     """Where in x (…, C) each row's class `index` (…) stands."""
-    xp = namespace(x)
-    return xp.arange(x.shape[-1], dtype=index.dtype, device=getattr(x, "device", None)) == index[..., None]
+    classes = namespace(x).arange(x.shape[-1], dtype=index.dtype, device=getattr(x, "device", None))
+    return classes == index[..., None]
 
 
 def product(q: Array, x: Array) -> Array:
@@ -57,27 +57,27 @@ def product(q: Array, x: Array) -> Array:
     return q * namespace(x).where(q != 0, x, 0.0)
 
 
-def centre(z: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """(a, top, m, d, r): the maximum's index, place and value, d = z − m, and r summed without the maximum's own 1.
+def centre(z: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """(a, m, r) of the rows of z and (top, d, e) of their elements: a's place, d = z − m, e = exp(d).
 
     A row of −∞ alone has r = −1, a row with +∞ or NaN has r = NaN. m is z at a, also to the library's autodiff.
     """
     xp = namespace(z)
     a = xp.argmax(z, axis=-1)
     top = class_mask(a, z)
-    m = xp.sum(xp.where(top, z, 0.0), axis=-1)
-    d = xp.where(top, 0.0, z - xp.where(m == -math.inf, 0.0, m)[..., None])
-    r = xp.sum(xp.where(top, 0.0, xp.exp(d)), axis=-1)
-    return a, top, m, d, xp.where(m == -math.inf, -1.0, xp.where(m < math.inf, r, math.nan))
+    m = xp.take_along_axis(z, a[..., None], axis=-1)[..., 0]
+    d = z - xp.where(m == -math.inf, 0.0, m)[..., None]
+    e = xp.exp(d)
+    r = xp.sum(xp.where(top, 0.0, e), axis=-1)
+    return a, m, xp.where(m == -math.inf, -1.0, xp.where(m < math.inf, r, math.nan)), top, d, e
 
 
 def row_stats(z: Array, q: Array, *, moment: bool = False) -> RowStats:
     """The statistics of each row of logits z (…, C) with targets q (…, C); u where `moment` asks for it."""
     xp = namespace(z)
-    a, _, m, d, r = centre(z)
+    a, m, r, _, d, e = centre(z)
     t = xp.where(m == -math.inf, 0.0, xp.sum(product(q, d), axis=-1))
-    u = xp.sum(product(xp.exp(d), d), axis=-1) if moment else None
-    return RowStats(m, r, t, xp.sum(q, axis=-1), a, u)
+    return RowStats(m, r, t, xp.sum(q, axis=-1), a, xp.sum(product(e, d), axis=-1) if moment else None)
 
 
 def binary_row_stats(x: Array, positive: Array, negative: Array) -> RowStats:
@@ -132,12 +132,12 @@ def gradient(z: Array, q: Array) -> Array:
     forms the one with the smaller terms is taken. The same function serves log-softmax (q = the cotangent).
     """
     xp = namespace(z)
-    _, top, _, d, r = centre(z)
-    rest = xp.sum(xp.where(top, 0.0, q), axis=-1)[..., None]
-    k = (xp.sum(q, axis=-1) / xp.where(r == -1, math.nan, 1 + r))[..., None]
-    r = r[..., None]
-    from_above = top & (xp.abs(rest) + xp.abs(k) * r < xp.abs(q) + xp.abs(k))
-    return xp.where(from_above, rest - k * r, k * xp.exp(d) - q)
+    a, _, r, top, _, e = centre(z)
+    rest = xp.sum(xp.where(top, 0.0, q), axis=-1)
+    own = xp.take_along_axis(q, a[..., None], axis=-1)[..., 0]
+    k = (rest + own) / xp.where(r == -1, math.nan, 1 + r)
+    at_top = xp.where(xp.abs(rest) + xp.abs(k) * r < xp.abs(own) + xp.abs(k), rest - k * r, k - own)
+    return xp.where(top, at_top[..., None], k[..., None] * e - q)
 
 
 def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:

@@ -6,6 +6,7 @@ What NumPy runs as it is; `_autograd` and `backends.jax_rules` hold the same fun
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from . import _definition as definition
 from ._definition import Array, namespace
@@ -14,21 +15,21 @@ from ._definition import Array, namespace
 def softmax(z: Array) -> Array:
     """exp(z − m)/(1 + r); NaN where every logit is −∞."""
     xp = namespace(z)
-    _, _, _, d, r = definition.centre(z)
-    return xp.exp(d) / xp.where(r == -1, math.nan, 1 + r)[..., None]
+    _, _, r, _, _, e = definition.centre(z)
+    return e / xp.where(r == -1, math.nan, 1 + r)[..., None]
 
 
 def log_softmax(z: Array) -> Array:
     """(z − m) − log1p(r); NaN where every logit is −∞."""
     xp = namespace(z)
-    _, _, _, d, r = definition.centre(z)
+    _, _, r, _, d, _ = definition.centre(z)
     return d - xp.where(r == -1, math.nan, xp.log1p(r))[..., None]
 
 
 def logsumexp(z: Array) -> Array:
     """Log Σ exp(z) of each row; −∞ where every logit is −∞, +∞ where one is +∞."""
-    a, _, m, _, r = definition.centre(z)
-    return definition.lse(definition.RowStats(m, r, 0 * m, 0 * m, a))
+    a, m, r, _, _, _ = definition.centre(z)
+    return definition.lse(definition.RowStats(m, r, None, None, a))
 
 
 def row_loss(z: Array, q: Array) -> Array:
@@ -39,3 +40,17 @@ def row_loss(z: Array, q: Array) -> Array:
 def binary_loss(x: Array, positive: Array, negative: Array) -> Array:
     """The cross-entropy of each element as a row of two classes."""
     return definition.loss(definition.binary_row_stats(x, positive, negative))
+
+
+def moments(z: Array) -> tuple[Array, Array, Array, Array]:
+    """(lse, entropy, argmax, confidence) of each row, from one set of statistics."""
+    s = definition.row_stats(z, namespace(z).zeros_like(z), moment=True)
+    return definition.lse(s), definition.entropy(s), s.a, definition.confidence(s)
+
+
+def moments_of(rules: Any, z: Array) -> tuple[Array, Array, Array, Array]:
+    """The same from functions with told derivatives, for libraries that differentiate."""
+    xp = namespace(z)
+    p, a = rules.softmax(z), xp.argmax(z, axis=-1)
+    entropy = -xp.sum(definition.product(p, rules.log_softmax(z)), axis=-1)
+    return rules.logsumexp(z), entropy, a, xp.take_along_axis(p, a[..., None], axis=-1)[..., 0]

@@ -24,7 +24,7 @@ def row_weights(rows: Rows, loss: Array) -> tuple[Array, Array]:
     count = one if rows.live is None else xp.where(rows.live, one, 0.0)
     if rows.weight is None or rows.y is None:
         return count, count
-    known = (rows.y >= 0) & (rows.y < rows.weight.shape[0]) & rows.live
+    known = (rows.y >= 0) & (rows.y < rows.weight.shape[0])
     index = xp.reshape(xp.where(known, rows.y, 0), (-1,))
     return count * xp.reshape(xp.take(rows.weight, index, axis=0), tuple(rows.y.shape)), count
 

@@ -140,6 +140,13 @@ def check_inplace(function: str, x: Array, options: Options) -> None:
         raise OptionError(f"{text}: use inplace=False")
 
 
+def _live(y: Array, ignore_index: int) -> Array:
+    """False where a row is ignored; None where it can be seen that none is, which saves the rooms a selection."""
+    if readable(y) and not bool(namespace(values(y)).any(values(y) == ignore_index)):
+        return None
+    return y != ignore_index
+
+
 def rows(function: str, input: Any, target: Any, options: Options, *, needs_target: bool = True) -> Rows:
     """The canonical rows of a loss with classes: everything about the call checked."""
     check_inplace(function, input, options)
@@ -168,7 +175,7 @@ def rows(function: str, input: Any, target: Any, options: Options, *, needs_targ
         x=move_axis(x, axis, -1),
         y=y,
         q=q,
-        live=None if y is None else y != options.ignore_index,
+        live=None if y is None else _live(y, options.ignore_index),
         weight=class_weight(function, x, options.weight, classes, sum_dtype),
         sample_weight=sample_weights(function, x, options.sample_weight, batch, sum_dtype),
         where=class_mask(function, x, options.where, axis),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _definition, _dispatch, _plain, _reduction, _validate
+from . import _dispatch, _plain, _reduction, _validate
 from ._arrays import detached, is_torch, move_axis, readable, scalar
 from ._definition import Array, namespace
 from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
@@ -282,7 +282,8 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     def out(value: Array) -> Array:
         return value if value is None else scalar(xp.astype(value, rows.dtype, copy=False))
 
+    room, rules = _dispatch.room(rows.x), _dispatch.rules(rows.x)
     with _dispatch.quiet(rows.x):
-        loss, log_prob, s = _dispatch.room(rows.x).row_stats(rows, _dispatch.rules(rows.x))
-        lse, entropy, confidence = _definition.lse(s), _definition.entropy(s), _definition.confidence(s)
-    return RowStats(out(loss), out(lse), out(entropy), scalar(s.a), out(confidence), out(log_prob))
+        lse, entropy, prediction, confidence = room.moments(rows, rules)
+        loss, log_prob = (None, None) if target is None else room.target_losses(rows, rules)
+    return RowStats(out(loss), out(lse), out(entropy), scalar(prediction), out(confidence), out(log_prob))

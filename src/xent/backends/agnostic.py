@@ -54,9 +54,11 @@ def plain_target(rows: Rows, z: Array) -> Array:
     xp = namespace(z)
     if rows.q is not None:
         return rows.q
-    q = xp.where(class_mask(rows.y, z) & rows.live[..., None], xp.ones_like(z), 0.0)
-    known = ((rows.y >= 0) & (rows.y < z.shape[-1])) | ~rows.live
-    return xp.where(known[..., None], q, math.nan)
+    known = (rows.y >= 0) & (rows.y < z.shape[-1])
+    known = known if rows.live is None else known | ~rows.live
+    other = xp.where(known, xp.zeros_like(z[..., 0]), math.nan)
+    own = 1 + other if rows.live is None else xp.where(rows.live, 1 + other, 0.0)
+    return xp.where(class_mask(rows.y, z), own[..., None], other[..., None])
 
 
 def target(rows: Rows, q: Array) -> Array:
@@ -109,17 +111,18 @@ def gradient(rows: Rows, loss_scale: Array | float, z_scale: Array | float) -> A
     return xp.astype(result, rows.x.dtype, copy=False)
 
 
-def row_stats(rows: Rows, rules: Any) -> tuple[Array, Array, definition.RowStats]:
-    """(loss, log-probability of the target, statistics) of each row; the first two None without targets."""
-    z = logits(inputs(rows, every_row=True), rows)
-    stats = definition.row_stats(z, namespace(z).zeros_like(z), moment=True)
-    if rows.y is None and rows.q is None:
-        return None, None, stats
+def moments(rows: Rows, rules: Any) -> tuple[Array, Array, Array, Array]:
+    """(lse, entropy, argmax, confidence) of each row, ignored ones too: they depend on the logits alone."""
+    result: tuple[Array, Array, Array, Array] = rules.moments(logits(inputs(rows, every_row=True), rows))
+    return result
+
+
+def target_losses(rows: Rows, rules: Any) -> tuple[Array, Array]:
+    """(loss, log-probability of the target as given) of each row."""
     z = logits(inputs(rows), rows)
     q = plain_target(rows, z)
-    loss = rules.row_loss(z, target(rows, q))
-    square = z_squared(rows, z, rules)
-    return loss if square is None else loss + rows.options.z_loss * square, -rules.row_loss(z, q), stats
+    loss, square = rules.row_loss(z, target(rows, q)), z_squared(rows, z, rules)
+    return loss if square is None else loss + rows.options.z_loss * square, -rules.row_loss(z, q)
 
 
 def nll(rows: Rows) -> Array:
