@@ -70,6 +70,13 @@ def test_a_run_reads_back_to_the_same_predictions(finished):
     assert np.mean(written["true"] == written["predicted"]) == pytest.approx(run.metrics["accuracy"])
 
 
+def test_preprocessing_has_seen_the_training_part_alone(finished):
+    train = data.split(data.load("iris"), 0.2, seed=0)[0].features
+    scaler = runs.load(finished).transformer.named_transformers_["numbers"].named_steps["scaler"]
+    np.testing.assert_allclose(scaler.mean_, train.mean(), rtol=1e-12)
+    assert scaler.n_samples_seen_ == 120
+
+
 def test_the_temperature_is_applied_unless_asked_not_to(run_folder):
     metrics = json.loads((run_folder / "metrics.json").read_text())
     (run_folder / "metrics.json").write_text(json.dumps({**metrics, "temperature": 5.0}))

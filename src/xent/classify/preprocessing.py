@@ -12,6 +12,7 @@ import numpy.typing as npt
 from xent.errors import DataError, RunFolderError
 
 from .data import named_list
+from .sources import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +105,7 @@ def load(path: Path) -> ColumnTransformer:
     except RunFolderError:
         raise
     except Exception as error:  # whatever a damaged archive makes the readers of zip, JSON and arrays say
-        raise RunFolderError(f"{path} is damaged or not a run's preprocessing: {error}") from error
+        raise RunFolderError(f"{path} is damaged or not a run's preprocessing: {one_line(error)}") from error
     if not isinstance(transformer, ColumnTransformer):
         raise RunFolderError(f"{path} holds a {type(transformer).__name__}, not a run's preprocessing")
     return transformer

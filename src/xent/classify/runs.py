@@ -17,6 +17,7 @@ from xent.errors import RunFolderError, XentError
 
 from . import preprocessing
 from .calibration import apply_temperature
+from .sources import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,5 +269,4 @@ def _damage(path: Path) -> Any:
     except XentError as error:
         raise RunFolderError(f"{path} does not fit its run: {error}") from error
     except Exception as error:  # readers of JSON, UTF-8 and tensors each have their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunFolderError(f"{path} is damaged: {reason}") from error
+        raise RunFolderError(f"{path} is damaged: {one_line(error)}") from error

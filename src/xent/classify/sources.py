@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import re
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +63,12 @@ def read(source: str) -> Table:
             raise DataError(f"no such file: {path} (data sets with a name: {', '.join(BUILT_IN)})")
         return _reader(path)(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """The first line of what a library says, or the error's name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _reader(path: Path) -> Callable[[Path], Table]:
@@ -102,8 +106,10 @@ def _read_text(path: Path) -> Table:
         )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} is empty; a header line and at least two rows are needed") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, ValueError, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is not a table of text in UTF-8: {str(error).splitlines()[0]}") from error
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, by what the damaged text happens to look like
+        raise DataError(f"{path} is not a table of text in UTF-8: {one_line(error)}") from error
     if not isinstance(columns.index, pd.RangeIndex):
         raise DataError(f"{path}: the rows have more values than the header line has names")
     if all(_looks_like_a_value(str(name)) for name in columns.columns):
@@ -123,8 +129,9 @@ def _read_parquet(path: Path) -> Table:
 
     try:
         columns = pd.read_parquet(path, engine="pyarrow")
-    except (ValueError, TypeError, NotImplementedError, KeyError) as error:
-        raise DataError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+        columns.select_dtypes(exclude="number").to_numpy()  # text that is not UTF-8 shows when it is looked at
+    except Exception as error:  # pyarrow has a dozen kinds for a damaged file
+        raise DataError(f"{path} is not a Parquet file: {one_line(error)}") from error
     return _named(columns.reset_index(drop=True), path)
 
 
@@ -151,11 +158,10 @@ def _picture_shape_of(columns: pd.DataFrame) -> tuple[int, int] | None:
 def _read_npz(path: Path) -> Table:
     """An NPZ file with x and y, or with x_train and y_train and perhaps x_test and y_test."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name.lower(): archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "not a zip archive"
-        raise DataError(f"{path} is not an NPZ file of plain arrays: {reason}") from error
+    except Exception as error:  # zip, zlib, struct and NumPy's header parser each have their own
+        raise DataError(f"{path} is not an NPZ file of plain arrays: {one_line(error)}") from error
     if "x_train" in arrays:
         test = _from_arrays(path, arrays, "_test") if "x_test" in arrays else None
         return _from_arrays(path, arrays, "_train", test)
@@ -230,7 +236,7 @@ def read_idx(path: Path) -> Array:
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path} is a damaged gzip file: {error}") from error
+            raise DataError(f"{path} is a damaged gzip file: {one_line(error)}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_DTYPES or len(data) < 4 + 4 * data[3]:
         raise DataError(f"{path} is not an IDX file")
     shape = struct.unpack_from(f">{data[3]}I", data, 4)
