@@ -404,7 +404,7 @@ NAN[4, 2], HUGE[7, 1] = math.nan, 1e60
         (DtypeError, "whole numbers", X, Y.astype(float), {}),
         (DtypeError, "whole numbers", X, Y.astype(str), {}),
         (DtypeError, "numbers", X, np.array([None] * 90), {}),
-        (DtypeError, "different lengths", [[1.0], [1.0, 2.0]], [0, 1], {}),
+        (DtypeError, "rows of one length", [[1.0], [1.0, 2.0]], [0, 1], {}),
         (ShapeError, r"shape \(90,\); got shape \(89,\)", X, Y[:-1], {}),
         (ShapeError, r"got shape \(90, 1\)", X, Y[:, None], {}),
         (ClassIndexError, r"Class 3 in row 2 is outside 0 … 2", X, Y + 1, {}),

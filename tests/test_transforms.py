@@ -253,9 +253,9 @@ def test_jax_transforms() -> None:
     rows = jax.vmap(xent.cross_entropy)(x, jnp.abs(y) % 5)
     assert jnp.allclose(rows, xent.cross_entropy(x, jnp.abs(y) % 5, reduction="none"), atol=1e-6)
     for function in (xent.softmax, xent.log_softmax, xent.logsumexp):
-        check_grads(lambda x, f=function: f(x), (x,), order=2, modes=("fwd", "rev"), atol=0.05, rtol=0.05)
+        check_grads(lambda x, f=function: f(jnp.asarray(x)), (x,), order=2, modes=("fwd", "rev"), atol=0.05, rtol=0.05)
     check_grads(
-        lambda x: xent.binary_cross_entropy_with_logits(x, jnp.asarray(SOFT.numpy())),
+        lambda x: xent.binary_cross_entropy_with_logits(jnp.asarray(x), jnp.asarray(SOFT.numpy())),
         (x,),
         order=2,
         atol=0.05,

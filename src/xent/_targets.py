@@ -84,7 +84,9 @@ def _as_probabilities(call: Call, target: Array, kind: str, x: Array, axis: int)
 def _is_one_hot(target: Array, axis: int) -> bool:
     """Whether every row holds one 1 and otherwise 0."""
     xp = namespace(target)
-    ones = xp.sum(xp.astype(target != 0, xp.int32), axis=axis)
+    if dtype_name(target.dtype) == "bool":
+        return bool(xp.all(xp.sum(xp.astype(target, xp.int32), axis=axis) == 1))
+    ones = xp.sum(xp.astype(target == 1, xp.int32), axis=axis)
     return bool(xp.all((target == 0) | (target == 1))) and bool(xp.all(ones == 1))
 
 

@@ -202,9 +202,14 @@ def binary(function: str, input: Any, target: Any, options: Options) -> tuple[Ar
     )
     fix = "one for each output: for one output give the number n_negative / n_positive"
     pos_weight = _broadcast(call, x, options.pos_weight, "pos_weight", sum_dtype, fix)
-    if pos_weight is not None and readable(pos_weight) and bool((values(pos_weight) < 0).any()):
+    if pos_weight is not None and readable(pos_weight) and _any_negative(values(pos_weight)):
         raise OptionError(f"pos_weight is negative: expected n_negative / n_positive, as a positive number — in {call}")
     return x, target, weight, pos_weight
+
+
+def _any_negative(x: Array) -> bool:
+    """Whether a number is below 0."""
+    return bool(namespace(x).any(x < 0))
 
 
 def _binary_shape_message(shape: tuple[int, ...], target: tuple[int, ...]) -> str:
