@@ -198,7 +198,7 @@ def test_the_page_says_what_is_not_so():
     assert "too few to fit a temperature" in few
     assert few.count("<svg") == 4
     early = page_of(evaluate(*outcome(), list("abcd")), chosen_by_held_out=True)
-    assert "stopped early by the loss on these same held-out rows" in early
+    assert "chosen by the loss on these same held-out rows" in early
     used = page_of(evaluate(*outcome(rows=600, scale=4.0), list("abcd")))
     assert "It is used for predictions, and softens them" in used
 

@@ -83,8 +83,8 @@ def render(
 
 
 CHOSEN_BY_HELD_OUT = (
-    "Training stopped early by the loss on these same held-out rows, so the figures are a little better than fresh "
-    "rows would show."
+    "The epoch was chosen by the loss on these same held-out rows (early stopping), so the figures are a little better "
+    "than fresh rows would show."
 )
 
 
