@@ -34,7 +34,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 docs: $(INSTALLED)
-	$(BIN)/python docs/build.py build/docs
+	$(BIN)/pdoc --docformat numpy --output-directory build/docs xent '!xent._' '!xent.cli'
 
 clean:
 	rm -rf .venv build dist runs

@@ -8,7 +8,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, get_type_hints
 
 from ._arrays import describe
 from ._definition import Array
@@ -209,8 +209,8 @@ def signature_of(allowed: type) -> Callable[[Function], Function]:
         keyword = inspect.Parameter.KEYWORD_ONLY
         fixed = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         extra = [
-            inspect.Parameter(name, keyword, default=defaults[name], annotation=getattr(hint, "__forward_arg__", hint))
-            for name, hint in names(allowed).items()
+            inspect.Parameter(name, keyword, default=defaults[name], annotation=hint)
+            for name, hint in get_type_hints(allowed).items()
         ]
         function.__signature__ = own.replace(parameters=[*fixed, *extra])  # type: ignore[attr-defined]  # any function has room
         return function
