@@ -134,8 +134,8 @@ DTYPES = [
          r"^input has dtype complex64, expected one of float16, bfloat16, float32, float64: convert it, as with "
          r"x\.astype\('flo",
          lambda: F.cross_entropy(T + 1j, L)),
-    Case("boolean input", ce(X > 0, Y), errors.DtypeError, r"^input has dtype bool", lambda: F.cross_entropy(T > "
-         r"0, L)),
+    Case("boolean input", ce(X > 0, Y), errors.DtypeError, r"^input has dtype bool",
+         lambda: F.cross_entropy(T > 0, L)),
     Case("object input", ce(X.astype(object), Y), errors.DtypeError, r"^input has dtype object"),
     Case("torch integers", ce(T.long(), L), errors.DtypeError,
          r"^input has dtype int64, .*: convert it, as with x\.float\(\)$",
@@ -382,8 +382,7 @@ def test_numbers_of_numpy_lists_frames_and_scalars_are_taken():
     }
     given = {"label_smoothing": 0.5, "temperature": 2.0, "axis": 1, "z_loss": 0.5}
     assert float(xent.cross_entropy(X, Y, **options)) == float(xent.cross_entropy(X, Y, **given))
-    assert float(xent.cross_entropy(X, Y, ignore_index=np.int64(3))) == float(xent.cross_entropy(X, Y,
-    ignore_index=3))
+    assert float(xent.cross_entropy(X, Y, ignore_index=np.int64(3))) == float(xent.cross_entropy(X, Y, ignore_index=3))
     np.testing.assert_array_equal(
         xent.softmax(X, np.int32(0), temperature=np.float32(2)), xent.softmax(X, 0, temperature=2.0)
     )
