@@ -26,24 +26,31 @@ SHAPES = {  # name: (shape, axis)
 }
 TORCH_OPTIONS = {"weight", "ignore_index", "label_smoothing", "reduction", "axis"}
 
-CASES = oracle.pairwise(
-    {
-        "form": ["index", "one-hot", "probability"],
-        "layout": list(SHAPES),
-        "reduction": ["mean", "sum", "none"],
-        "weight": [False, True],
-        "sample_weight": [None, "rows", "samples"],
-        "ignore": [None, -100, 1],
-        "label_smoothing": [0.0, 0.1, 1.0],
-        "where": [None, "classes", "full"],
-        "z_loss": [0.0, 0.01],
-        "softcap": [None, 5.0],
-        "temperature": [1.0, 0.7],
-        "denominator": [None, "number", "array"],
-        "on_empty": ["nan", "zero"],
-        "dtype": [None, "float32", "float64"],
-    }
-)
+FACTORS = {
+    "form": ["index", "one-hot", "probability"],
+    "layout": list(SHAPES),
+    "reduction": ["mean", "sum", "none"],
+    "weight": [False, True],
+    "sample_weight": [None, "rows", "samples"],
+    "ignore": [None, -100, 1],
+    "label_smoothing": [0.0, 0.1, 1.0],
+    "where": [None, "classes", "full"],
+    "z_loss": [0.0, 0.01],
+    "softcap": [None, 5.0],
+    "temperature": [1.0, 0.7],
+    "denominator": [None, "number", "array"],
+    "on_empty": ["nan", "zero"],
+    "dtype": [None, "float32", "float64"],
+}
+CASES = oracle.pairwise(FACTORS)
+MEAN_FACTORS = {
+    **{name: levels[:1] for name, levels in FACTORS.items()},
+    **{name: FACTORS[name] for name in ("form", "weight", "z_loss", "on_empty")},
+    "layout": ["classes first"],
+    "sample_weight": [None, "samples"],
+    "ignore": [None, 1],
+    "label_smoothing": [0.0, 0.1],
+}
 TORCH_CASES = oracle.pairwise(
     {
         "form": ["index", "probability"],
@@ -151,39 +158,55 @@ def call_id(case: dict) -> str:
     return ",".join(str(value) for value in case.values())
 
 
+def check_cross_entropy(backend, case: dict, dtype: str, seed: int = 0) -> None:
+    """One case in one dtype: the value, and the derivative in each way that the library has."""
+    x, target, options = arguments(case, seed)
+    x, target, given = to_backend(backend, case, dtype, x, target, options)
+    exact, exact_target = backend.numpy(x), backend.numpy(target)
+    value_dtype = case["dtype"] if case["dtype"] in backend.dtypes else dtype
+    if value_dtype != dtype:
+        given["dtype"] = value_dtype
+    sums = oracle.sum_dtype(dtype, value_dtype)
+    reference = oracle.cross_entropy(exact, exact_target, **options)
+    theirs = torch_call(dtype, exact, exact_target, options)
+    check = {"sums": sums, "dtype": value_dtype, "torch_result": theirs[0] if value_dtype == dtype else None}
+    value = xent.cross_entropy(x, target, **given)
+    assert backend.dtype_of(value) == value_dtype
+    oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, **check)
+    value, gradient = xent.cross_entropy_with_grad(x, target, **given)
+    oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, **check)
+    assert backend.dtype_of(gradient) == dtype
+    check = {"sums": sums, "dtype": dtype, "torch_result": theirs[1]}
+    oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, **check)
+    if backend.differentiates:
+        cotangent = eighths(np.random.default_rng(1), -2, 2, np.shape(reference.value))
+        reference = oracle.cross_entropy(exact, exact_target, **options, cotangent=cotangent)
+        _, gradient = backend.gradient(lambda z: xent.cross_entropy(z, target, **given), x, cotangent)
+        check["torch_result"] = torch_call(dtype, exact, exact_target, options, cotangent)[1]
+        oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, **check)
+
+
 @pytest.mark.parametrize("case", CASES, ids=call_id)
 def test_cross_entropy(backend, case):
-    x, target, options = arguments(case)
-    result_dtype = case["dtype"] if case["dtype"] in (*backend.dtypes, None) else None
     for dtype in backend.dtypes:
-        arrays = to_backend(backend, case, dtype, x, target, options)
-        exact, exact_target = backend.numpy(arrays[0]), backend.numpy(arrays[1])
-        value_dtype = result_dtype or dtype
-        sums = oracle.sum_dtype(dtype, value_dtype)
-        extra = {} if result_dtype is None else {"dtype": result_dtype}
-        reference = oracle.cross_entropy(exact, exact_target, **options)
-        theirs = torch_call(dtype, exact, exact_target, options)
+        check_cross_entropy(backend, case, dtype)
 
-        def loss(z, arrays=arrays, extra=extra):
-            return xent.cross_entropy(z, arrays[1], **arrays[2], **extra)
 
-        value = loss(arrays[0])
-        assert backend.dtype_of(value) == value_dtype
-        torch_value = theirs[0] if value_dtype == dtype else None
-        check = {"sums": sums, "dtype": value_dtype, "torch_result": torch_value}
-        oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, **check)
-        value, gradient = xent.cross_entropy_with_grad(arrays[0], arrays[1], **arrays[2], **extra)
-        oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, **check)
-        assert backend.dtype_of(gradient) == dtype
-        check = {"sums": sums, "dtype": dtype, "torch_result": theirs[1]}
-        oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, **check)
-        if backend.differentiates:
-            rng = np.random.default_rng(1)
-            cotangent = eighths(rng, -2, 2, np.shape(reference.value))
-            reference = oracle.cross_entropy(exact, exact_target, **options, cotangent=cotangent)
-            _, gradient = backend.gradient(loss, arrays[0], cotangent)
-            check["torch_result"] = torch_call(dtype, exact, exact_target, options, cotangent)[1]
-            oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, **check)
+@pytest.mark.parametrize("form", FACTORS["form"])
+def test_every_combination_of_what_a_mean_divides_by(backend, form):
+    for levels in itertools.product(*({**MEAN_FACTORS, "form": [form]}).values()):
+        check_cross_entropy(backend, dict(zip(MEAN_FACTORS, levels, strict=True)), "float32", seed=20)
+
+
+@given(data=st.data())
+def test_options_at_random(data):
+    """Any combination of options, also those that the pairs leave out."""
+    from conftest import ROOMS
+
+    backend = data.draw(st.sampled_from(ROOMS), label="room")
+    dtype = data.draw(st.sampled_from(backend.dtypes), label="dtype")
+    case = {name: data.draw(st.sampled_from(levels), label=name) for name, levels in FACTORS.items()}
+    check_cross_entropy(backend, case, dtype, data.draw(st.integers(0, 2**32 - 1), label="seed"))
 
 
 @pytest.mark.parametrize("case", TORCH_CASES, ids=call_id)
