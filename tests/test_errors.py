@@ -390,6 +390,38 @@ def test_numbers_of_numpy_lists_frames_and_scalars_are_taken():
     assert type(xent.cross_entropy(X, Y)) is np.float32
 
 
+@pytest.mark.parametrize(
+    "kind", ["read-only", "big-endian", "longlong", "ulonglong", "reversed", "broadcast", "series", "list"]
+)
+def test_arrays_of_numpy_beside_a_torch_input(kind):
+    """Memory-mapped, pandas and foreign arrays are what data sets hand over."""
+    labels = np.array([1, 1, 1]) if kind == "broadcast" else np.array([0, 1, 2])
+    given = {
+        "read-only": labels.copy(),
+        "big-endian": labels.astype(">i8"),
+        "longlong": labels.astype(np.longlong),
+        "ulonglong": labels.astype(np.ulonglong),
+        "reversed": labels[::-1].copy()[::-1],
+        "broadcast": np.broadcast_to(np.array(1), (3,)),
+        "series": pd.Series(labels),
+        "list": labels.tolist(),
+    }[kind]
+    if kind == "read-only":
+        given.flags.writeable = False
+    expected = float(F.cross_entropy(T[:3], torch.from_numpy(labels)))
+    assert float(xent.cross_entropy(T[:3], given)) == pytest.approx(expected, rel=1e-6)
+    weight = np.ones(10, ">f4") if kind == "big-endian" else np.ones(10)
+    weight.flags.writeable = kind != "read-only"
+    assert float(xent.cross_entropy(T[:3], given, weight)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_sixteen_bit_arrays_of_numpy_beside_a_torch_input():
+    import ml_dtypes
+
+    one_hot = np.eye(10, dtype=ml_dtypes.bfloat16)[Y]
+    assert float(xent.cross_entropy(T, one_hot)) == pytest.approx(float(F.cross_entropy(T, L)), rel=1e-6)
+
+
 def test_meta_tensors_have_shapes_and_no_values():
     meta = T.to("meta")
     assert xent.cross_entropy(meta, L.to("meta"), reduction="none").shape == (8,)
@@ -412,6 +444,7 @@ NEVER = {  # what no argument of an array's place can be
     "object": object(),
     "function": len,
     "class": int,
+    "class of numbers": np.float32,
     "dictionary": {"a": 1},
     "set": {1, 2},
     "ragged": [[1.0], [1.0, 2.0]],
