@@ -40,7 +40,7 @@ LEVELS = [
     {"_options", "_autograd"},
     {"_targets"},
     {"_validate", "_reduction", "backends", "backends.agnostic", "backends.jax_rules"},
-    {"_dispatch"},
+    {"_fused", "_dispatch"},
     {"softmax", "losses", "binary"},
     {"nn", "models"},
     {"classify", "tour"},

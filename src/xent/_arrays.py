@@ -39,25 +39,32 @@ def is_jax(x: Array) -> bool:
 
 def describe(x: Array) -> str:
     """Dtype and shape, as messages show them: "float32 (8, 10)"."""
-    return f"{dtype_name(x.dtype)} {tuple(x.shape)}" if hasattr(x, "dtype") and hasattr(x, "shape") else repr(x)
+    if isinstance(x, type) or not (hasattr(x, "dtype") and hasattr(x, "shape")):
+        return repr(x)
+    return f"{dtype_name(x.dtype)} {tuple(x.shape)}"
 
 
 def as_array(x: Any, name: str) -> Array:
-    """X itself if it is an array; lists, numbers and what NumPy can convert (a DataFrame) as a NumPy array."""
+    """An array as it is; lists, numbers and what NumPy can convert (a DataFrame) as a NumPy array."""
     if is_torch(x):
         if x.layout is not sys.modules["torch"].strided:
             raise ArrayTypeError(f"{name} is a tensor of layout {x.layout}, expected a dense one: use x.to_dense()")
         return x
     if isinstance(x, np.ma.MaskedArray):
         raise ArrayTypeError(f"{name} is a masked array: give its data, and its mask as where=~x.mask")
-    if x is not None and array_api_compat.is_array_api_obj(x) and hasattr(x, "shape"):
+    if x is None or isinstance(x, type):
+        raise ArrayTypeError(f"{name} is {x!r}, expected an array")
+    if array_api_compat.is_array_api_obj(x) and hasattr(x, "shape"):
         return x
-    if x is None:
-        raise ArrayTypeError(f"{name} is None, expected an array")
     try:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:
         raise ArrayTypeError(f"{name} is a {type(x).__name__} that is no array: {error}") from None
+    return _checked(array, x, name)
+
+
+def _checked(array: Array, x: Any, name: str) -> Array:
+    """A NumPy array of numbers; strings, objects and dates are none."""
     if array.dtype.kind in "OUSMmV" and dtype_name(array.dtype) not in FLOATS:
         text = f"{name} is a {type(x).__name__} of dtype {array.dtype}, expected an array of numbers"
         raise ArrayTypeError(text)
@@ -65,12 +72,16 @@ def as_array(x: Any, name: str) -> Array:
 
 
 def values(x: Array) -> Array:
-    """The numbers of a readable array, to look at: without history, and as NumPy's for JAX, whose jit stages all."""
-    return np.asarray(x) if is_jax(x) else detached(x)
+    """The numbers of a readable array, to look at: NumPy's view for torch and JAX, without history or staging."""
+    if is_torch(x):
+        x = x.detach()
+        x = x.float() if dtype_name(x.dtype) == "bfloat16" else x
+        return (x.resolve_neg() if x.is_neg() else x).numpy()
+    return np.asarray(x) if is_jax(x) else x
 
 
 def move_axis(x: Array, source: int, destination: int) -> Array:
-    """X with one axis elsewhere, as a view: moveaxis, which torch's vmap does not know."""
+    """One axis elsewhere, as a view: moveaxis, which torch's vmap does not know."""
     if source % x.ndim == destination % x.ndim:
         return x
     order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
@@ -113,7 +124,9 @@ def like(x: Array, other: Any, name: str) -> Array:
     if type(other) is type(x) or (is_torch(x) and is_torch(other)) or namespace(other) is namespace(x):
         _check_device(x, other, name)
         return other
-    if not is_numpy(other):
+    if is_numpy(other):
+        _checked(other, other, name)
+    else:
         text = f"{name} is a {type(other).__module__}.{type(other).__name__}, but input a {type(x).__module__}."
         raise ArrayTypeError(f"{text}{type(x).__name__}: give both in one library")
     return namespace(x).asarray(np.ascontiguousarray(other), device=getattr(x, "device", None))
@@ -127,12 +140,12 @@ def _check_device(x: Array, other: Array, name: str) -> None:
 
 
 def tracing(x: Array) -> bool:
-    """Whether x stands for values that are not there yet: torch.compile, vmap and its kin, jax.jit, meta tensors."""
+    """Whether x stands for values that are not there yet: torch.compile, torch.func, jax.jit, meta tensors."""
     if is_torch(x):
         torch = sys.modules["torch"]
         if torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter) or x.is_meta:
             return True
-        return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
+        return torch._C._functorch.peek_interpreter_stack() is not None
     return is_jax(x) and isinstance(x, sys.modules["jax"].core.Tracer)
 
 

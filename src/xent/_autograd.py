@@ -6,7 +6,7 @@ The backward passes are made of differentiable operations, so double backward, v
 
 from __future__ import annotations
 
-import sys
+import functools
 from typing import Any
 
 import torch
@@ -205,11 +205,12 @@ def _rule(plain: type[_Rule], forward: type[_Rule]) -> Any:
 
 row_loss = _rule(RowLoss, RowLossForward)
 logsumexp = _rule(LogSumExp, LogSumExpForward)
-softmax = _rule(Softmax, SoftmaxForward)
+accurate_softmax = _rule(Softmax, SoftmaxForward)
+softmax = functools.partial(torch.softmax, dim=-1)  # in float32 torch's own has the same values, and is faster
 log_softmax = _rule(LogSoftmax, LogSoftmaxForward)
 binary_loss = _rule(BinaryLoss, BinaryLossForward)
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
     """See xent._plain.moments."""
-    return plain.moments_of(sys.modules[__name__], z)
+    return plain.moments_of(z, accurate_softmax, log_softmax, logsumexp)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _plain
-from ._arrays import is_jax, is_torch
+from ._arrays import is_jax, is_torch, tracing
 from ._definition import Array
 
 
@@ -30,6 +30,15 @@ def room(_x: Array) -> Any:
     from .backends import agnostic
 
     return agnostic
+
+
+def fuses(x: Array, *others: Array) -> bool:
+    """Whether value and gradient come together from NumPy on the memory of a torch tensor; see _fused."""
+    if not is_torch(x) or tracing(x):
+        return False
+    from . import _fused
+
+    return _fused.serves(x, *others)
 
 
 def quiet(x: Array) -> Any:

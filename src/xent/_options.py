@@ -7,6 +7,7 @@ import difflib
 import inspect
 import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, get_type_hints
 
@@ -110,7 +111,8 @@ class Rows(NamedTuple):
     """A validated call, in the form that rooms take: the class axis last, one of y and q given.
 
     x (…, C) logits in the caller's dtype; y (…) class indices or q (…, C) probabilities; live (…) false where a row is
-    ignored (None: all count); weight (C,), sample_weight (…), where (…, C) or None; `axis` is where the classes were;
+    ignored (None: all count); `known`: every y has been seen to be a class or ignored; weight (C,), sample_weight (…),
+    where (…, C) or None; `axis` is where the classes were;
     sums in `sum_dtype`, results in `dtype`.
     """
 
@@ -122,8 +124,20 @@ class Rows(NamedTuple):
     sample_weight: Array
     where: Array
     options: Options
+    known: bool
     axis: int
     sum_dtype: Any
+    dtype: Any
+
+
+class Binary(NamedTuple):
+    """A validated call of a binary loss: x in the caller's dtype, the rest in that of the sums; results in `dtype`."""
+
+    x: Array
+    y: Array
+    weight: Array
+    pos_weight: Array
+    options: Options
     dtype: Any
 
 
@@ -153,6 +167,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "inplace": (True, False),
 }
 
+LARGEST = sys.float_info.max
+
 # name: (does it hold, what is wanted)
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "label_smoothing": (lambda v: 0 <= v <= 1, "between 0.0 and 1.0"),
@@ -173,9 +189,9 @@ def in_range(function: str, name: str, value: Any) -> Any:
     test, wanted = RANGES[name]
     try:
         number = value if value is None or isinstance(value, (int, float)) else value.item()
-        if test(number):
+        if test(number) and (name == "ignore_index" or abs(number or 0) <= LARGEST):
             return number
-    except (TypeError, ValueError, OverflowError, AttributeError):
+    except (TypeError, ValueError, OverflowError, AttributeError, RuntimeError):
         pass
     raise OptionError(f"{function}: {name}={value!r}, expected {wanted}")
 

@@ -48,9 +48,9 @@ def moments(z: Array) -> tuple[Array, Array, Array, Array]:
     return definition.lse(s), definition.entropy(s), s.a, definition.confidence(s)
 
 
-def moments_of(rules: Any, z: Array) -> tuple[Array, Array, Array, Array]:
+def moments_of(z: Array, softmax: Any, log_softmax: Any, logsumexp: Any) -> tuple[Array, Array, Array, Array]:
     """The same from functions with told derivatives, for libraries that differentiate."""
     xp = namespace(z)
-    p, a = rules.softmax(z), xp.argmax(z, axis=-1)
-    entropy = -xp.sum(definition.product(p, rules.log_softmax(z)), axis=-1)
-    return rules.logsumexp(z), entropy, a, xp.take_along_axis(p, a[..., None], axis=-1)[..., 0]
+    p, a = softmax(z), xp.argmax(z, axis=-1)
+    entropy = -xp.sum(definition.product(p, log_softmax(z)), axis=-1)
+    return logsumexp(z), entropy, a, xp.take_along_axis(p, a[..., None], axis=-1)[..., 0]

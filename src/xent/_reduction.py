@@ -35,6 +35,9 @@ def divisors(rows: Rows, loss: Array) -> tuple[Array, Array]:
     if rows.options.denominator is not None:
         given = denominator(rows.options.denominator, loss)
         return given, given
+    if rows.live is None and rows.sample_weight is None and (rows.weight is None or rows.y is None):
+        number = denominator(float(math.prod(loss.shape)), loss)
+        return number, number
     own, count = row_weights(rows, loss)
     return xp.sum(own), xp.sum(count)
 
@@ -92,12 +95,25 @@ def reduce_rows(rows: Rows, loss: Array, z_squared: Array) -> Array:
     return scalar(value if value.dtype == rows.dtype else xp.astype(value, rows.dtype))
 
 
+def element_count(loss: Array, options: Options) -> Array:
+    """The mean's divisor: the number of elements, or the caller's denominator."""
+    count = options.denominator if options.denominator is not None else float(math.prod(loss.shape))
+    return denominator(count, loss)
+
+
+def element_scale(loss: Array, options: Options) -> Array | float:
+    """What the loss of each element is multiplied by in the reduced binary loss; 0 in a mean over nothing."""
+    if options.reduction != "mean":
+        return 1.0
+    xp, divisor = namespace(loss), element_count(loss, options)
+    return xp.where(divisor == 0, 0.0, 1 / xp.where(divisor == 0, 1.0, divisor))
+
+
 def reduce_elements(loss: Array, options: Options, dtype: Any) -> Array:
     """The reduced binary loss: its mean divides by the number of elements, weights or not, as in torch."""
     xp = namespace(loss)
     if options.reduction == "mean":
-        count = options.denominator if options.denominator is not None else float(math.prod(loss.shape))
-        loss = mean(xp.sum(loss), denominator(count, loss), options.on_empty)
+        loss = mean(xp.sum(loss), element_count(loss, options), options.on_empty)
     elif options.reduction == "sum":
         loss = xp.sum(loss)
     return scalar(loss if loss.dtype == dtype else xp.astype(loss, dtype))

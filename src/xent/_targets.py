@@ -10,7 +10,9 @@ import sys
 import warnings
 from typing import Any
 
-from ._arrays import INTEGERS, describe, dtype_name, is_torch, like, readable, values
+import numpy as np
+
+from ._arrays import INTEGERS, describe, dtype_name, is_jax, is_torch, like, readable, values
 from ._definition import Array, namespace
 from ._options import Call
 from .errors import ClassIndexError, DtypeError, MisuseWarning, ProbabilityError, ShapeError
@@ -19,11 +21,11 @@ SUM_TOLERANCE = 1e-2  # of a row of probabilities; sixteen-bit softmax over many
 
 
 def warn(message: str) -> None:
-    """A MisuseWarning that points to the caller's line, outside of xent."""
+    """A MisuseWarning that points to the caller's line, outside of xent and of torch's module calls."""
     if is_compiling():
         return
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("xent."):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("xent.", "torch.nn.modules.")):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, MisuseWarning, stacklevel=level)
 
@@ -61,7 +63,7 @@ def _has_nan(x: Array) -> bool:
 def _as_indices(target: Array, kind: str) -> Array:
     """Class indices in the library's own index dtype; what uint64 holds beyond it stays out of range."""
     xp = namespace(target)
-    index = xp.arange(1).dtype
+    index = xp.arange(1).dtype if is_jax(target) else xp.int64
     if target.dtype == index:
         return target
     y = xp.astype(target, index)
@@ -113,19 +115,22 @@ def _shape_message(x: Array, target: Array, rows: tuple[int, ...], axis: int) ->
     return f"{text}: input {tuple(x.shape)} has {x.shape[axis]} classes on axis {axis}"
 
 
-def check_indices(call: Call, y: Array, classes: int, ignore_index: int) -> None:
-    """Raise ClassIndexError where a class index is outside 0 … C−1; where values cannot be read, the row is NaN."""
-    if not readable(y):
-        return
-    y = values(y)
-    xp = namespace(y)
-    wrong = ((y < 0) | (y >= classes)) & (y != ignore_index)
-    if not bool(xp.any(wrong)):
-        return
-    place = int(xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int8)))
-    value = int(xp.reshape(y, (-1,))[place])
-    smallest = int(xp.min(xp.where(y == ignore_index, value, y)))
-    where = _position(place, tuple(y.shape))
+def look_at_indices(call: Call, y: Array, classes: int, ignore_index: int) -> tuple[bool, bool]:
+    """(every index is a class or ignored, some are ignored); (False, True) where the values cannot be read.
+
+    A class index outside 0 … C−1 raises ClassIndexError; where it cannot be read, its row will be NaN.
+    """
+    if not readable(y) or math.prod(y.shape) == 0:
+        return False, True
+    seen = np.asarray(values(y))
+    if seen.min() >= 0 and seen.max() < classes:
+        return True, 0 <= ignore_index < classes and bool((seen == ignore_index).any())
+    wrong = ((seen < 0) | (seen >= classes)) & (seen != ignore_index)
+    if not wrong.any():
+        return True, True
+    place = int(wrong.argmax())
+    value, smallest = int(seen.flat[place]), int(np.where(seen == ignore_index, seen.max(), seen).min())
+    where = _position(place, seen.shape)
     text = f"target holds {value} at position {where}, but there are {classes} classes (0 … {classes - 1})"
     raise ClassIndexError(f"{text}: {_index_hint(value, classes, smallest)} — in {call}")
 

@@ -15,6 +15,7 @@ from ._arrays import (
     as_float_array,
     describe,
     dtype_name,
+    is_numpy,
     is_torch,
     like,
     move_axis,
@@ -23,7 +24,7 @@ from ._arrays import (
     values,
 )
 from ._definition import Array, namespace
-from ._options import Call, Options, Rows
+from ._options import Binary, Call, Options, Rows
 from .errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
 
 
@@ -55,7 +56,9 @@ def result_dtype(x: Array, dtype: Any, *, loss: bool) -> tuple[Any, Any]:
 def _own_dtype(x: Array, dtype: Any) -> Any:
     """A dtype of any spelling ("float32", float, numpy.float32, torch.float32) as a dtype of x's library."""
     name = "float64" if dtype is float else dtype_name(dtype)
-    own = getattr(namespace(x), name, dtype if type(dtype) is type(x.dtype) else None)
+    own = getattr(namespace(x), name, None)
+    if own is None and is_numpy(x) and name in FLOATS and dtype is not name:
+        own = np.dtype(dtype)  # bfloat16, which NumPy has from ml_dtypes
     if name not in FLOATS or own is None:
         raise DtypeError(f"dtype={dtype!r}, expected one of {', '.join(FLOATS)} that the library of input has")
     return own
@@ -140,13 +143,6 @@ def check_inplace(function: str, x: Array, options: Options) -> None:
         raise OptionError(f"{text}: use inplace=False")
 
 
-def _live(y: Array, ignore_index: int) -> Array:
-    """False where a row is ignored; None where it can be seen that none is, which saves the rooms a selection."""
-    if readable(y) and not bool(namespace(values(y)).any(values(y) == ignore_index)):
-        return None
-    return y != ignore_index
-
-
 def rows(function: str, input: Any, target: Any, options: Options, *, needs_target: bool = True) -> Rows:
     """The canonical rows of a loss with classes: everything about the call checked."""
     check_inplace(function, input, options)
@@ -166,8 +162,7 @@ def rows(function: str, input: Any, target: Any, options: Options, *, needs_targ
             _targets.check_structure(call, x, y, axis, options.axis)
         if q is not None:
             _targets.check_probabilities(call, q, x, axis)
-    if y is not None:
-        _targets.check_indices(call, y, classes, options.ignore_index)
+    known, ignored = (False, True) if y is None else _targets.look_at_indices(call, y, classes, options.ignore_index)
     sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     batch = (*x.shape[:axis], *x.shape[axis + 1 :])
     q = None if q is None else as_real(move_axis(q, axis, -1), sum_dtype, "target")
@@ -175,25 +170,26 @@ def rows(function: str, input: Any, target: Any, options: Options, *, needs_targ
         x=move_axis(x, axis, -1),
         y=y,
         q=q,
-        live=None if y is None else _live(y, options.ignore_index),
+        live=None if y is None or not ignored else y != options.ignore_index,
         weight=class_weight(function, x, options.weight, classes, sum_dtype),
         sample_weight=sample_weights(function, x, options.sample_weight, batch, sum_dtype),
         where=class_mask(function, x, options.where, axis),
         options=options,
+        known=known,
         axis=axis,
         sum_dtype=sum_dtype,
         dtype=dtype,
     )
 
 
-def binary(function: str, input: Any, target: Any, options: Options) -> tuple[Array, Array, Array, Array]:
-    """(x, target, weight, pos_weight) of a binary loss in the sums' dtype, everything about the call checked."""
+def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
+    """The canonical elements of a binary loss: everything about the call checked."""
     x = as_float_array(input, "input")
     target = like(x, target, "target")
     call = Call(function, x, target, options)
     if tuple(target.shape) != tuple(x.shape):
         raise ShapeError(f"{_binary_shape_message(tuple(x.shape), tuple(target.shape))} — in {call}")
-    sum_dtype, _ = result_dtype(x, options.dtype, loss=True)
+    sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     target = as_real(target, sum_dtype, "target")
     if options.check is not False:
         check_unit_interval(call, "target", target, "labels are 0 or 1, or probabilities; rescale them")
@@ -204,7 +200,7 @@ def binary(function: str, input: Any, target: Any, options: Options) -> tuple[Ar
     pos_weight = _broadcast(call, x, options.pos_weight, "pos_weight", sum_dtype, fix)
     if pos_weight is not None and readable(pos_weight) and _any_negative(values(pos_weight)):
         raise OptionError(f"pos_weight is negative: expected n_negative / n_positive, as a positive number — in {call}")
-    return x, target, weight, pos_weight
+    return Binary(x, target, weight, pos_weight, options, dtype)
 
 
 def _any_negative(x: Array) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _dispatch, _reduction, _validate
 from ._definition import Array
-from ._options import BinaryOptions, Call, ProbabilityOptions, signature_of, validated
+from ._options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,10 +63,19 @@ def binary_cross_entropy_with_logits(
     """
     name = "binary_cross_entropy_with_logits"
     given = validated(name, weight, options, BinaryOptions)
-    x, y, weight, pos_weight = _validate.binary(name, input, target, given)
-    with _dispatch.quiet(x):
-        loss = _dispatch.room(x).binary_cross_entropy_with_logits(x, y, weight, pos_weight, given, _dispatch.rules(x))
-        return _reduction.reduce_elements(loss, given, _validate.result_dtype(x, given.dtype, loss=True)[1])
+    call = _validate.binary(name, input, target, given)
+    if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, given.denominator):
+        from . import _fused
+
+        return _fused.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
+    return _elements(call)
+
+
+def _elements(call: Binary) -> Array:
+    """The reduced loss, in the operations of the array's library."""
+    with _dispatch.quiet(call.x):
+        loss = _dispatch.room(call.x).binary_cross_entropy_with_logits(call, _dispatch.rules(call.x))
+        return _reduction.reduce_elements(loss, call.options, call.dtype)
 
 
 @signature_of(ProbabilityOptions)
@@ -103,10 +112,10 @@ def binary_cross_entropy(
     """
     name = "binary_cross_entropy"
     given = validated(name, weight, options, ProbabilityOptions)
-    p, y, weight, pos_weight = _validate.binary(name, probs, target, given)
+    call = _validate.binary(name, probs, target, given)
     if given.check is not False:
         fix = "for logits use binary_cross_entropy_with_logits"
-        _validate.check_unit_interval(Call(name, p, y, given), "probs", p, fix)
-    with _dispatch.quiet(p):
-        loss = _dispatch.room(p).binary_cross_entropy(p, y, weight, pos_weight, given)
-        return _reduction.reduce_elements(loss, given, _validate.result_dtype(p, given.dtype, loss=True)[1])
+        _validate.check_unit_interval(Call(name, call.x, call.y, given), "probs", call.x, fix)
+    with _dispatch.quiet(call.x):
+        loss = _dispatch.room(call.x).binary_cross_entropy(call)
+        return _reduction.reduce_elements(loss, given, call.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _dispatch, _plain, _reduction, _validate
+from . import _dispatch, _reduction, _validate
 from ._arrays import detached, is_torch, move_axis, readable, scalar
 from ._definition import Array, namespace
 from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
@@ -120,6 +120,15 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     rows = _validate.rows("cross_entropy", input, target, validated("cross_entropy", weight, options, LossOptions))
     if rows.options.inplace and is_torch(rows.x) and rows.x.requires_grad:
         return _in_place(rows)
+    if _fuses(rows):
+        from . import _fused
+
+        return _fused.cross_entropy(rows, lambda x: _composed(rows._replace(x=x)))
+    return _composed(rows)
+
+
+def _composed(rows: Rows) -> Array:
+    """The reduced loss, in the operations of the array's library."""
     with _dispatch.quiet(rows.x):
         loss, z_squared = _dispatch.room(rows.x).cross_entropy(rows, _dispatch.rules(rows.x))
         return _reduction.reduce_rows(rows, loss, z_squared)
@@ -140,13 +149,20 @@ def _detached(rows: Rows) -> Rows:
 
 
 def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
-    """The reduced loss and its derivative by x, classes last."""
-    room = _dispatch.room(rows.x)
+    """The reduced loss and its derivative by x, in x's dtype, classes last."""
+    if _fuses(rows):
+        from . import _fused
+
+        value, gradient = _fused.value_and_gradient(rows, wanted=True)
+        return value, namespace(rows.x).asarray(gradient, dtype=rows.x.dtype)
     with _dispatch.quiet(rows.x):
-        loss, z_squared = room.cross_entropy(rows, _plain)
-        value = _reduction.reduce_rows(rows, loss, z_squared)
-        loss_scale, z_scale = _reduction.scales(rows, loss)
-        return value, room.gradient(rows, loss_scale, z_scale)
+        loss, z_squared, gradient = _dispatch.room(rows.x).cross_entropy_with_gradient(rows, _reduction.scales)
+        return _reduction.reduce_rows(rows, loss, z_squared), gradient
+
+
+def _fuses(rows: Rows) -> bool:
+    """Whether value and gradient come together; see _fused."""
+    return _dispatch.fuses(rows.x, rows.q, rows.weight, rows.sample_weight, rows.where, rows.options.denominator)
 
 
 @signature_of(LossOptions)

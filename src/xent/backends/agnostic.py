@@ -12,7 +12,7 @@ from typing import Any
 from .. import _definition as definition
 from .. import _plain as plain
 from .._definition import Array, class_mask, namespace, product
-from .._options import Options, Rows
+from .._options import Binary, Options, Rows
 
 
 def capped(x: Array, options: Options) -> Array:
@@ -54,11 +54,14 @@ def plain_target(rows: Rows, z: Array) -> Array:
     xp = namespace(z)
     if rows.q is not None:
         return rows.q
+    own = class_mask(rows.y, z)
+    if rows.known:
+        return xp.astype(own if rows.live is None else own & rows.live[..., None], z.dtype)
     known = (rows.y >= 0) & (rows.y < z.shape[-1])
     known = known if rows.live is None else known | ~rows.live
     other = xp.where(known, xp.zeros_like(z[..., 0]), math.nan)
-    own = 1 + other if rows.live is None else xp.where(rows.live, 1 + other, 0.0)
-    return xp.where(class_mask(rows.y, z), own[..., None], other[..., None])
+    hit = 1 + other if rows.live is None else xp.where(rows.live, 1 + other, 0.0)
+    return xp.where(own, hit[..., None], other[..., None])
 
 
 def target(rows: Rows, q: Array) -> Array:
@@ -94,21 +97,29 @@ def cross_entropy(rows: Rows, rules: Any) -> tuple[Array, Array]:
     return rules.row_loss(z, target(rows, plain_target(rows, z))), z_squared(rows, z, rules)
 
 
-def gradient(rows: Rows, loss_scale: Array | float, z_scale: Array | float) -> Array:
-    """d/dx of loss_scale·loss + z_scale·lse², row by row, in x's dtype and layout (classes last); rounded once."""
+def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, Array]:
+    """(loss, lse² or None) of each row, and d/dx of their sum scaled by `scales(rows, loss)`, in x's dtype."""
     xp = namespace(rows.x)
     x = inputs(rows)
     z = logits(x, rows)
-    result = definition.gradient(z, target(rows, plain_target(rows, z))) * loss_scale
-    if rows.options.z_loss:
-        lse = plain.logsumexp(z)
-        factor = 2 * lse * z_scale if rows.sample_weight is None else 2 * lse * z_scale * rows.sample_weight
-        factor = factor if rows.live is None else xp.where(rows.live, factor, 0.0)
-        result = result + factor[..., None] * plain.softmax(z)
-    result = result * slope(x, rows.options)
+    q = target(rows, plain_target(rows, z))
+    seen = definition.centre(z)
+    loss, square = definition.loss(definition.row_stats(z, q, seen)), z_squared(rows, z, plain)
+    loss_scale, z_scale = scales(rows, loss)
+    result = definition.gradient(z, q, seen) * loss_scale
+    if square is not None:
+        result = result + (z_scale * _square_slope(rows, z))[..., None] * plain.softmax(z)
+    if rows.options.softcap is not None or rows.options.temperature != 1:
+        result = result * slope(x, rows.options)
     result = result if rows.live is None else xp.where(rows.live[..., None], result, 0.0)
     result = result if rows.where is None else xp.where(rows.where, result, 0.0)
-    return xp.astype(result, rows.x.dtype, copy=False)
+    return loss, square, xp.astype(result, rows.x.dtype, copy=False)
+
+
+def _square_slope(rows: Rows, z: Array) -> Array:
+    """2·sample_weight·lse: what the softmax is multiplied by in the gradient of `z_squared`."""
+    factor = 2 * plain.logsumexp(z)
+    return factor if rows.sample_weight is None else factor * rows.sample_weight
 
 
 def moments(rows: Rows, rules: Any) -> tuple[Array, Array, Array, Array]:
@@ -138,14 +149,28 @@ def _two_classes(y: Array, weight: Array, pos_weight: Array, smoothing: float) -
     return (positive, negative) if weight is None else (positive * weight, negative * weight)
 
 
-def binary_cross_entropy_with_logits(
-    x: Array, y: Array, weight: Array, pos_weight: Array, options: Options, rules: Any
-) -> Array:
-    """The loss of each element, in y's dtype, that of the sums."""
-    xp = namespace(x)
-    z = capped(xp.astype(x, y.dtype, copy=False), options)
-    q = _two_classes(y, weight, pos_weight, options.label_smoothing)
-    return rules.binary_loss(z, *(xp.broadcast_to(part, z.shape) for part in q))
+def _binary_parts(b: Binary) -> tuple[Array, Array, Array]:
+    """(z, positive, negative) of each element, in y's dtype, that of the sums."""
+    xp = namespace(b.x)
+    z = capped(xp.astype(b.x, b.y.dtype, copy=False), b.options)
+    q = _two_classes(b.y, b.weight, b.pos_weight, b.options.label_smoothing)
+    positive, negative = (part if part.shape == z.shape else xp.broadcast_to(part, z.shape) for part in q)
+    return z, positive, negative
+
+
+def binary_cross_entropy_with_logits(b: Binary, rules: Any) -> Array:
+    """The loss of each element."""
+    result: Array = rules.binary_loss(*_binary_parts(b))
+    return result
+
+
+def binary_cross_entropy_with_gradient(b: Binary) -> tuple[Array, Array]:
+    """The loss of each element and its derivative by x, in the dtype of the sums."""
+    z, positive, negative = _binary_parts(b)
+    result = definition.binary_gradient(z, positive, negative)
+    if b.options.softcap is not None or b.options.temperature != 1:
+        result = result * slope(namespace(z).astype(b.x, z.dtype, copy=False), b.options)
+    return plain.binary_loss(z, positive, negative), result
 
 
 LOWEST = math.exp(-100)  # torch holds log p above −100: a smaller probability is a rounded one
@@ -157,11 +182,11 @@ def _held_log(p: Array, log_p: Array) -> Array:
     return namespace(p).where(p > LOWEST, log_p, STEEPEST * p - 100.0)
 
 
-def binary_cross_entropy(p: Array, y: Array, weight: Array, pos_weight: Array, options: Options) -> Array:
-    """The loss of each element, from probabilities, in y's dtype, that of the sums."""
-    xp = namespace(p)
-    p = xp.astype(p, y.dtype, copy=False)
-    positive, negative = _two_classes(y, weight, pos_weight, options.label_smoothing)
+def binary_cross_entropy(b: Binary) -> Array:
+    """The loss of each element, from probabilities."""
+    xp = namespace(b.x)
+    p = xp.astype(b.x, b.y.dtype, copy=False)
+    positive, negative = _two_classes(b.y, b.weight, b.pos_weight, b.options.label_smoothing)
     log_p = xp.log(xp.where(p > LOWEST, p, 1.0))
     log_rest = xp.log1p(-xp.where(p < 1, p, 0.0))
     return -positive * _held_log(p, log_p) - negative * _held_log(1 - p, log_rest)
