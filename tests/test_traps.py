@@ -174,6 +174,26 @@ def test_06_the_derivative_at_a_confident_class(backend, row, dtype, expected):
             assert (np.abs(result - exact) <= bound).all()
 
 
+def test_06_through_softmax_and_log_softmax(differentiating):
+    """p·(g − ⟨g, p⟩) and g − p·Σg cancel in the same way, at the same place."""
+    backend = differentiating
+    x = backend.array(np.array([17.0, 0.0]), "float32")
+    small = 4.1399375e-8
+    for function in (xent.softmax, xent.log_softmax):
+        _, gradient = backend.gradient(function, x, np.array([1.0, 0.0]))
+        np.testing.assert_allclose(backend.numpy(gradient), [small, -small], rtol=1e-6)
+
+
+def test_09_a_confident_binary_class(differentiating):
+    """σ(x) − 1 rounds to 0 where σ(−x) is 4e-8."""
+    backend = differentiating
+    x, y = backend.array(np.array([17.0, -17.0]), "float32"), backend.array(np.array([1.0, 0.0]), "float32")
+    function = xent.binary_cross_entropy_with_logits
+    value, gradient = backend.gradient(lambda z: function(z, y, reduction="none"), x, np.ones(2))
+    np.testing.assert_allclose(backend.numpy(value), 4.1399375e-8, rtol=1e-6)
+    np.testing.assert_allclose(backend.numpy(gradient), [-4.1399375e-8, 4.1399375e-8], rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_09_a_saturated_sigmoid(backend, dtype):
     """sigmoid first, logarithm after: logit 20 with label 0 costs 100, without gradient; here limits are exact."""
