@@ -39,7 +39,7 @@ LEVELS = [
     {"_arguments", "_arrays", "_plain"},
     {"_options", "_autograd"},
     {"_targets"},
-    {"_validate", "_reduction", "backends", "backends.agnostic", "backends.jax_rules"},
+    {"_validate", "_reduction", "backends", "backends.agnostic", "backends.jax_rules", "backends.native"},
     {"_fused", "_dispatch"},
     {"softmax", "losses", "binary"},
     {"nn", "models"},

@@ -129,7 +129,14 @@ def like(x: Array, other: Any, name: str) -> Array:
     else:
         text = f"{name} is a {type(other).__module__}.{type(other).__name__}, but input a {type(x).__module__}."
         raise ArrayTypeError(f"{text}{type(x).__name__}: give both in one library")
-    return namespace(x).asarray(np.ascontiguousarray(other), device=getattr(x, "device", None))
+    return namespace(x).asarray(_plain_numpy(other), device=getattr(x, "device", None))
+
+
+def _plain_numpy(x: Array) -> Array:
+    """A NumPy array as other libraries take it: contiguous, writable, of native bytes, bfloat16 as float32."""
+    name = dtype_name(x.dtype)
+    dtype = "float32" if name == "bfloat16" else x.dtype.name if name in (*FLOATS, *INTEGERS) else x.dtype
+    return np.require(x, dtype, ["C", "W"])
 
 
 def _check_device(x: Array, other: Array, name: str) -> None:

@@ -68,7 +68,7 @@ class LogSumExp(_Rule):
 
     @staticmethod
     def forward(z: Array) -> Array:
-        """M + log1p(r)."""
+        """m + log1p(r)."""
         return plain.logsumexp(z)
 
     @staticmethod
@@ -121,7 +121,7 @@ class LogSoftmax(_Rule):
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
-        """G − softmax(z)·Σg: the gradient of a cross-entropy with targets g, turned round."""
+        """g − softmax(z)·Σg: the gradient of a cross-entropy with targets g, turned round."""
         (z,) = ctx.saved_tensors
         return -definition.gradient(z, g)
 
@@ -131,7 +131,7 @@ class LogSoftmaxForward(LogSoftmax):
 
     @staticmethod
     def jvp(ctx: Context, dz: Array) -> Array:
-        """Dz − ⟨softmax(z), dz⟩."""
+        """dz − ⟨softmax(z), dz⟩."""
         p = plain.softmax(*ctx.saved_tensors)
         return dz - torch.sum(definition.product(dz, p), -1, keepdim=True)
 

@@ -66,7 +66,7 @@ def centre(z: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
     xp = namespace(z)
     a = xp.argmax(z, axis=-1)
     top = class_mask(a, z)
-    m = xp.take_along_axis(z, a[..., None], axis=-1)[..., 0]
+    m = xp.sum(xp.where(top, z, 0.0), axis=-1)
     d = z - xp.where(m == -math.inf, 0.0, m)[..., None]
     e = xp.exp(d)
     r = xp.sum(xp.where(top, 0.0, e), axis=-1)
@@ -111,7 +111,7 @@ def loss(s: RowStats) -> Array:
 
 
 def lse(s: RowStats) -> Array:
-    """M + log1p(r) = log Σ exp(z); ±∞ where m is."""
+    """m + log1p(r) = log Σ exp(z); ±∞ where m is."""
     xp = namespace(s.m)
     return xp.where((s.m == math.inf) | (s.m == -math.inf), s.m, s.m + xp.log1p(s.r))
 
@@ -127,22 +127,22 @@ def entropy(s: RowStats) -> Array:
 
 
 def gradient(z: Array, q: Array, seen: Any = None) -> Array:
-    """D loss/dz = w·softmax(z) − q, with relative accuracy at the maximum too.
+    """d loss/dz = w·softmax(z) − q, with relative accuracy at the maximum too.
 
     There p = 1 − r/(1+r), so the same number is (w − q) − w·r/(1+r): exact where p and q both round to 1. Of the two
     forms the one with the smaller terms is taken. The same function serves log-softmax (q = the cotangent).
     """
     xp = namespace(z)
-    a, _, r, top, _, e = seen or centre(z)
+    _, _, r, top, _, e = seen or centre(z)
     rest = xp.sum(xp.where(top, 0.0, q), axis=-1)
-    own = xp.take_along_axis(q, a[..., None], axis=-1)[..., 0]
+    own = xp.sum(xp.where(top, q, 0.0), axis=-1)
     k = (rest + own) / xp.where(r == -1, math.nan, 1 + r)
     at_top = xp.where(xp.abs(rest) + xp.abs(k) * r < xp.abs(own) + xp.abs(k), rest - k * r, k - own)
     return xp.where(top, at_top[..., None], k[..., None] * e - q)
 
 
 def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:
-    """D loss/dx = negative·σ(x) − positive·σ(−x) for the logits (x, 0): nothing cancels, the limits at ±∞ are exact."""
+    """d loss/dx = negative·σ(x) − positive·σ(−x) for the logits (x, 0): nothing cancels, the limits at ±∞ are exact."""
     xp = namespace(x)
     low = xp.exp(xp.where(x > 0, -x, x))
     return (negative * xp.where(x > 0, 1.0, low) - positive * xp.where(x > 0, low, 1.0)) / (1 + low)

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
+from . import _autograd, _reduction
 from . import _plain as plain
-from . import _reduction
 from ._arrays import dtype_name, readable, values
 from ._definition import Array
 from ._options import Binary, Options, Rows
-from .backends import agnostic
+from .backends import agnostic, native
 
 Slow = Callable[[Array], Array]
 
@@ -72,15 +72,26 @@ def _tied(x: Array, value: Array, gradient: Array, slow: Slow) -> Array:
     if gradient is None:
         return value
     apply: Any = Fused.apply
-    return apply(x, value, torch.from_numpy(gradient), slow)
+    return apply(x, value, torch.as_tensor(gradient), slow)
 
 
 def value_and_gradient(rows: Rows, *, wanted: bool) -> tuple[Array, Array]:
     """The reduced loss of rows that `serves` accepts and, if wanted, its derivative by x, in the dtype of the sums."""
     wide = np.dtype(dtype_name(rows.sum_dtype))
-    given = {name: values(part) if isinstance(part, torch.Tensor) else part for name, part in rows._asdict().items()}
-    given |= {"x": _wide(rows.x, rows.sum_dtype), "options": _numpy_options(rows.options)}
-    own = Rows(**{**given, "sum_dtype": wide, "dtype": wide})
+    parts = (rows.y, rows.q, rows.live, rows.weight, rows.sample_weight, rows.where)
+    y, q, live, weight, sample_weight, where = (None if part is None else values(part) for part in parts)
+    own = rows._replace(
+        x=_wide(rows.x, rows.sum_dtype),
+        y=y,
+        q=q,
+        live=live,
+        weight=weight,
+        sample_weight=sample_weight,
+        where=where,
+        options=_numpy_options(rows.options),
+        sum_dtype=wide,
+        dtype=wide,
+    )
     with np.errstate(all="ignore"):
         if wanted:
             loss, square, gradient = agnostic.cross_entropy_with_gradient(own, _reduction.scales)
@@ -89,20 +100,64 @@ def value_and_gradient(rows: Rows, *, wanted: bool) -> tuple[Array, Array]:
         return torch.as_tensor(_reduction.reduce_rows(own, loss, square)).to(rows.dtype), gradient
 
 
+def _part(rows: Rows, index: Array) -> Rows:
+    """Some of the rows, in float64."""
+    weight = None if rows.sample_weight is None else rows.sample_weight[index].double()
+    x, y = rows.x[index].double(), rows.y[index]
+    return rows._replace(x=x, y=y, live=None, sample_weight=weight, sum_dtype=torch.float64)
+
+
+@torch.no_grad()
+def with_gradient(rows: Rows) -> tuple[Array, Array]:
+    """The reduced loss of rows that `serves` accepts and its derivative by x, whether x requires one or not."""
+    if not native.serves(rows):
+        return value_and_gradient(rows, wanted=True)
+    loss, gradient, doubtful = native.cross_entropy_with_gradient(rows)
+    if doubtful is not None:
+        exact, _, slope = agnostic.cross_entropy_with_gradient(_part(rows, doubtful), lambda *_: (1.0, 0.0))
+        loss, gradient = loss.index_copy(0, doubtful, exact), gradient.index_copy(0, doubtful, slope)
+    scale, _ = _reduction.scales(rows, loss)
+    return _reduction.reduce_rows(rows, loss, None), gradient * scale
+
+
+def _by_kernel(rows: Rows) -> Array:
+    """The reduced loss from torch's own kernel, the doubtful rows from the definition."""
+    loss, doubtful = native.cross_entropy(rows)
+    if doubtful is not None:
+        exact, _ = agnostic.cross_entropy(_part(rows, doubtful), _autograd)
+        loss = loss.index_copy(0, doubtful, exact)
+    return _reduction.reduce_rows(rows, loss, None)
+
+
 def cross_entropy(rows: Rows, slow: Slow) -> Array:
-    """The reduced loss of rows that `serves` accepts, tied to x by its gradient."""
+    """The reduced loss of rows that `serves` accepts, tied to x."""
+    if native.serves(rows):
+        return _by_kernel(rows)
     value, gradient = value_and_gradient(rows, wanted=rows.x.requires_grad and torch.is_grad_enabled())
     return _tied(rows.x, value, gradient, slow)
 
 
-def binary_cross_entropy_with_logits(call: Binary, slow: Slow) -> Array:
-    """The reduced binary loss of a call that `serves` accepts."""
+@torch.no_grad()
+def binary_with_gradient(call: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
+    """The reduced binary loss of a call that `serves` accepts and, if wanted, its derivative by x."""
+    if wanted and native.serves_binary(call):
+        loss, slope = native.binary_cross_entropy_with_logits(call, gradient=True)
+        scale = _reduction.element_scale(loss, call.options)
+        return _reduction.reduce_elements(loss, call.options, call.dtype), slope * scale
     x = _wide(call.x, call.y.dtype)
     y, weight, pos_weight = (None if p is None else values(p) for p in (call.y, call.weight, call.pos_weight))
     own = Binary(x, y, weight, pos_weight, _numpy_options(call.options), x.dtype)
     with np.errstate(all="ignore"):
-        loss, gradient = agnostic.binary_cross_entropy_with_gradient(own)
-        value = _reduction.reduce_elements(loss, own.options, x.dtype)
-        gradient = gradient * _reduction.element_scale(loss, own.options)
-    wanted = call.x.requires_grad and torch.is_grad_enabled()
-    return _tied(call.x, torch.as_tensor(value).to(call.dtype), np.asarray(gradient) if wanted else None, slow)
+        loss, gradient = agnostic.binary_cross_entropy_with_gradient(own, wanted=wanted)
+        value = torch.as_tensor(_reduction.reduce_elements(loss, own.options, x.dtype)).to(call.dtype)
+        if gradient is None:
+            return value, None
+        return value, np.asarray(gradient * _reduction.element_scale(loss, own.options))
+
+
+def binary_cross_entropy_with_logits(call: Binary, slow: Slow) -> Array:
+    """The reduced binary loss of a call that `serves` accepts, tied to x."""
+    if native.serves_binary(call):
+        return _reduction.reduce_elements(native.binary_cross_entropy_with_logits(call), call.options, call.dtype)
+    value, gradient = binary_with_gradient(call, wanted=call.x.requires_grad and torch.is_grad_enabled())
+    return _tied(call.x, value, gradient, slow)

@@ -27,7 +27,7 @@ def log_softmax(z: Array) -> Array:
 
 
 def logsumexp(z: Array) -> Array:
-    """Log Σ exp(z) of each row; −∞ where every logit is −∞, +∞ where one is +∞."""
+    """log Σ exp(z) of each row; −∞ where every logit is −∞, +∞ where one is +∞."""
     a, m, r, _, _, _ = definition.centre(z)
     return definition.lse(definition.RowStats(m, r, None, None, a))
 

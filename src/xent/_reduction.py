@@ -36,7 +36,7 @@ def divisors(rows: Rows, loss: Array) -> tuple[Array, Array]:
         given = denominator(rows.options.denominator, loss)
         return given, given
     if rows.live is None and rows.sample_weight is None and (rows.weight is None or rows.y is None):
-        number = denominator(float(math.prod(loss.shape)), loss)
+        number = math.prod(loss.shape)
         return number, number
     own, count = row_weights(rows, loss)
     return xp.sum(own), xp.sum(count)
@@ -63,14 +63,25 @@ def scales(rows: Rows, loss: Array) -> tuple[Array | float, Array | float]:
     z_loss = rows.options.z_loss
     if rows.options.reduction != "mean":
         return 1.0, z_loss
-    xp = namespace(loss)
-    own, count = (xp.where(d == 0, 0.0, 1 / xp.where(d == 0, 1.0, d)) for d in divisors(rows, loss))
+    own, count = (inverse(divisor) for divisor in divisors(rows, loss))
     return own, z_loss * count
 
 
-def mean(total: Array, divisor: Array, on_empty: str) -> Array:
-    """total/divisor; over nothing it is what `on_empty` says, and its gradient is zero either way."""
-    xp = namespace(total)
+def inverse(divisor: Array) -> Array:
+    """1/divisor, 0 for 0."""
+    if isinstance(divisor, int):
+        return 1 / divisor if divisor else 0.0
+    xp = namespace(divisor)
+    return xp.where(divisor == 0, 0.0, 1 / xp.where(divisor == 0, 1.0, divisor))
+
+
+def mean(loss: Array, divisor: Array, on_empty: str) -> Array:
+    """Σ loss/divisor; over nothing it is what `on_empty` says, and its gradient is zero either way."""
+    xp = namespace(loss)
+    if isinstance(divisor, int) and divisor:
+        return xp.mean(loss)  # an integer is the number of the losses themselves
+    total = xp.sum(loss)
+    divisor = denominator(divisor, total)
     empty = divisor == 0
     if on_empty == "raise" and not tracing(empty) and bool(values(empty)):
         raise EmptyReductionError(
@@ -86,9 +97,9 @@ def reduce_rows(rows: Rows, loss: Array, z_squared: Array) -> Array:
     options, xp = rows.options, namespace(loss)
     if options.reduction == "mean":
         own, count = divisors(rows, loss)
-        value = mean(xp.sum(loss), own, options.on_empty)
+        value = mean(loss, own, options.on_empty)
         if z_squared is not None:
-            value = value + options.z_loss * mean(xp.sum(z_squared), count, options.on_empty)
+            value = value + options.z_loss * mean(z_squared, count, options.on_empty)
     else:
         value = loss if z_squared is None else loss + options.z_loss * z_squared
         value = xp.sum(value) if options.reduction == "sum" else value
@@ -97,23 +108,19 @@ def reduce_rows(rows: Rows, loss: Array, z_squared: Array) -> Array:
 
 def element_count(loss: Array, options: Options) -> Array:
     """The mean's divisor: the number of elements, or the caller's denominator."""
-    count = options.denominator if options.denominator is not None else float(math.prod(loss.shape))
-    return denominator(count, loss)
+    return math.prod(loss.shape) if options.denominator is None else denominator(options.denominator, loss)
 
 
 def element_scale(loss: Array, options: Options) -> Array | float:
     """What the loss of each element is multiplied by in the reduced binary loss; 0 in a mean over nothing."""
-    if options.reduction != "mean":
-        return 1.0
-    xp, divisor = namespace(loss), element_count(loss, options)
-    return xp.where(divisor == 0, 0.0, 1 / xp.where(divisor == 0, 1.0, divisor))
+    return inverse(element_count(loss, options)) if options.reduction == "mean" else 1.0
 
 
 def reduce_elements(loss: Array, options: Options, dtype: Any) -> Array:
     """The reduced binary loss: its mean divides by the number of elements, weights or not, as in torch."""
     xp = namespace(loss)
     if options.reduction == "mean":
-        loss = mean(xp.sum(loss), element_count(loss, options), options.on_empty)
+        loss = mean(loss, element_count(loss, options), options.on_empty)
     elif options.reduction == "sum":
         loss = xp.sum(loss)
     return scalar(loss if loss.dtype == dtype else xp.astype(loss, dtype))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _dispatch, _reduction, _validate
-from ._definition import Array
+from ._definition import Array, namespace
 from ._options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
 
 if TYPE_CHECKING:
@@ -69,6 +69,30 @@ def binary_cross_entropy_with_logits(
 
         return _fused.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
     return _elements(call)
+
+
+def loss_and_gradient(
+    input: Array, target: Array, weight: Array = None, **options: Unpack[BinaryOptions]
+) -> tuple[Array, Array]:
+    """The binary cross-entropy from logits and its derivative by input, without autograd.
+
+    d loss/dx = negative·σ(x) − positive·σ(−x)
+
+    Parameters and errors are those of `binary_cross_entropy_with_logits`; with reduction="none" the derivative of each
+    element's own loss is given.
+    """
+    name = "binary_cross_entropy_with_logits"
+    call = _validate.binary(name, input, target, validated(name, weight, options, BinaryOptions))
+    if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
+        from . import _fused
+
+        value, gradient = _fused.binary_with_gradient(call)
+        return value, namespace(call.x).asarray(gradient, dtype=call.x.dtype)
+    with _dispatch.quiet(call.x):
+        loss, gradient = _dispatch.room(call.x).binary_cross_entropy_with_gradient(call)
+        gradient = gradient * _reduction.element_scale(loss, call.options)
+        value = _reduction.reduce_elements(loss, call.options, call.dtype)
+        return value, namespace(call.x).astype(gradient, call.x.dtype, copy=False)
 
 
 def _elements(call: Binary) -> Array:

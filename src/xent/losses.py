@@ -153,7 +153,7 @@ def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
     if _fuses(rows):
         from . import _fused
 
-        value, gradient = _fused.value_and_gradient(rows, wanted=True)
+        value, gradient = _fused.with_gradient(rows)
         return value, namespace(rows.x).asarray(gradient, dtype=rows.x.dtype)
     with _dispatch.quiet(rows.x):
         loss, z_squared, gradient = _dispatch.room(rows.x).cross_entropy_with_gradient(rows, _reduction.scales)

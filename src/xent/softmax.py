@@ -131,7 +131,7 @@ def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: f
 
 
 def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array = None, dtype: Any = None) -> Array:
-    """Log Σ exp(x), without overflow: the smooth maximum, and the normaliser of softmax.
+    """log Σ exp(x), without overflow: the smooth maximum, and the normaliser of softmax.
 
     logsumexp(x) = m + log1p(r),  m = max x,  r = Σ exp(x − m) − 1
 
@@ -162,6 +162,8 @@ def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array 
     ----------
     See `log_softmax`.
     """
+    if not isinstance(keepdims, bool):
+        raise OptionError(f"logsumexp: keepdims={keepdims!r}, expected True or False")
     logits = _logits("logsumexp", x, axis, where, 1.0, dtype)
     xp = namespace(logits.z)
     with _dispatch.quiet(logits.z):

@@ -29,7 +29,7 @@ def slope(x: Array, options: Options) -> Array | float:
 
 
 def inputs(rows: Rows, *, every_row: bool = False) -> Array:
-    """X in the dtype of the sums, 0 in place of what does not count: whatever stood there cannot reach the result.
+    """x in the dtype of the sums, 0 in place of what does not count: whatever stood there cannot reach the result.
 
     That is a class that does not exist, an ignored row (unless `every_row`), a non-finite row of sample weight 0.
     """
@@ -44,13 +44,13 @@ def inputs(rows: Rows, *, every_row: bool = False) -> Array:
 
 
 def logits(x: Array, rows: Rows) -> Array:
-    """Z of such inputs: capped, then −∞ for the classes that do not exist."""
+    """z of such inputs: capped, then −∞ for the classes that do not exist."""
     z = capped(x, rows.options)
     return z if rows.where is None else namespace(z).where(rows.where, z, -math.inf)
 
 
 def plain_target(rows: Rows, z: Array) -> Array:
-    """Q before smoothing and weights: one-hot of y, zero where ignored, NaN where y is no class; or the caller's q."""
+    """q before smoothing and weights: one-hot of y, zero where ignored, NaN where y is no class; or the caller's q."""
     xp = namespace(z)
     if rows.q is not None:
         return rows.q
@@ -65,7 +65,7 @@ def plain_target(rows: Rows, z: Array) -> Array:
 
 
 def target(rows: Rows, q: Array) -> Array:
-    """Q with smoothing over the classes that exist, then class weights, then sample weights."""
+    """q with smoothing over the classes that exist, then class weights, then sample weights."""
     xp = namespace(q)
     smoothing = rows.options.label_smoothing
     if smoothing:
@@ -143,7 +143,7 @@ def nll(rows: Rows) -> Array:
 
 
 def _two_classes(y: Array, weight: Array, pos_weight: Array, smoothing: float) -> tuple[Array, Array]:
-    """Q = (positive, negative) of each element: the target, smoothed, then weighted."""
+    """q = (positive, negative) of each element: the target, smoothed, then weighted."""
     y = y if smoothing == 0 else (1 - smoothing) * y + smoothing / 2
     positive, negative = y if pos_weight is None else y * pos_weight, 1 - y
     return (positive, negative) if weight is None else (positive * weight, negative * weight)
@@ -164,9 +164,11 @@ def binary_cross_entropy_with_logits(b: Binary, rules: Any) -> Array:
     return result
 
 
-def binary_cross_entropy_with_gradient(b: Binary) -> tuple[Array, Array]:
-    """The loss of each element and its derivative by x, in the dtype of the sums."""
+def binary_cross_entropy_with_gradient(b: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
+    """The loss of each element and, if wanted, its derivative by x, in the dtype of the sums."""
     z, positive, negative = _binary_parts(b)
+    if not wanted:
+        return plain.binary_loss(z, positive, negative), None
     result = definition.binary_gradient(z, positive, negative)
     if b.options.softcap is not None or b.options.temperature != 1:
         result = result * slope(namespace(z).astype(b.x, z.dtype, copy=False), b.options)

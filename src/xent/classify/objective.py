@@ -9,8 +9,23 @@ import numpy.typing as npt
 from torch import Tensor
 
 import xent
+from xent import binary
 
-__all__ = ["log_probabilities", "mean_loss", "probabilities"]
+__all__ = ["log_probabilities", "loss_and_gradient", "mean_loss", "probabilities"]
+
+
+def loss_and_gradient(
+    logits: Tensor, targets: Tensor, weights: Tensor | None, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Compute `mean_loss` and its derivative by the logits."""
+    if logits.shape[1] > 1:
+        options: dict[str, Any] = {"label_smoothing": label_smoothing}
+        if weights is not None:
+            options |= {"sample_weight": weights, "denominator": len(targets)}
+        loss, gradient = xent.cross_entropy_with_grad(logits, targets, **options)
+        return loss, gradient
+    column = None if weights is None else weights.unsqueeze(1)
+    return binary.loss_and_gradient(logits, targets, column, label_smoothing=label_smoothing, check=False)
 
 
 def mean_loss(logits: Tensor, targets: Tensor, weights: Tensor | None, label_smoothing: float) -> Tensor:

@@ -18,6 +18,7 @@ from xent.errors import DataError, OptionError
 from xent.models import MultilayerPerceptron
 
 from . import checkpoint
+from .backpropagation import loss_and_gradients
 from .device import find_device, one_thread
 from .objective import mean_loss, probabilities
 from .optimizer import AdamW
@@ -237,16 +238,18 @@ class Trainer:
     def _train(self, rows: Rows) -> float:
         """Make one pass over the rows in a new order; return the mean of the batches' losses."""
         order = torch.randperm(len(rows), generator=self.generator).to(self.device)
-        total = torch.zeros((), device=self.device, dtype=torch.float32 if self.device.type == "mps" else torch.float64)
-        parameters, network, step = self.optimizer.parameters, self.network, self.optimizer.step
-        smoothing = self.options.label_smoothing
+        losses = []
+        parameters, smoothing = self.optimizer.parameters, self.options.label_smoothing
         for features, targets, weights in rows.batches(order, self.options.batch_size):
-            loss = mean_loss(network(features), targets, weights, smoothing)
-            step(torch.autograd.grad(loss, parameters))
-            total.add_(loss.detach(), alpha=len(targets))
+            loss, gradients = loss_and_gradients(parameters, features, targets, weights, smoothing)
+            self.optimizer.step(gradients)
+            losses.append(loss)
         with torch.no_grad():
             after_last_step = float(sum(parameter.sum() for parameter in parameters))
-        return self._finite("training", float(total) / len(rows) if math.isfinite(after_last_step) else math.nan)
+        sizes = [self.options.batch_size] * (len(losses) - 1)
+        shares = torch.tensor([*sizes, len(rows) - sum(sizes)]) / len(rows)
+        total = float(torch.stack(losses).to("cpu", torch.float64) @ shares.double())
+        return self._finite("training", total if math.isfinite(after_last_step) else math.nan)
 
     def _evaluate(self, rows: Rows) -> tuple[float, float]:
         """Compute the held-out loss and accuracy of the network as it is."""
