@@ -17,10 +17,12 @@ from safetensors.torch import load_file, save_file
 from sklearn.utils.class_weight import compute_class_weight
 
 from xent.classify import device, rows, training
+from xent.classify.backpropagation import loss_and_gradients
 from xent.classify.objective import mean_loss
 from xent.classify.optimizer import AdamW
 from xent.classify.training import Trainer, TrainingOptions
 from xent.errors import ClassIndexError, DataError, DtypeError, OptionError, ShapeError
+from xent.models import MultilayerPerceptron
 
 
 def make_rows(n=90, classes=3, seed=0):
@@ -136,12 +138,16 @@ def test_four_epochs_and_six_in_a_new_process_are_ten(tmp_path, request):
 def test_an_interrupt_within_an_epoch_leaves_the_last_finished_one(monkeypatch, error, call):
     calls = iter(range(1, 1000))
 
-    def interrupted(*args):
-        if next(calls) == call:
-            raise error
-        return mean_loss(*args)
+    def interrupted(function):
+        def call_or_raise(*args):
+            if next(calls) == call:
+                raise error
+            return function(*args)
 
-    monkeypatch.setattr(training, "mean_loss", interrupted)
+        return call_or_raise
+
+    monkeypatch.setattr(training, "mean_loss", interrupted(mean_loss))
+    monkeypatch.setattr(training, "loss_and_gradients", interrupted(loss_and_gradients))
     trainer = Trainer(make_options(early_stopping=True), 5, 3)
     data = {"held_out": held_out(3)}
     with pytest.raises(error):
@@ -363,7 +369,12 @@ def test_adamw_takes_the_steps_of_torchs_own():
 def test_small_batches_take_one_thread_and_the_number_comes_back(monkeypatch):
     before = torch.get_num_threads()
     seen = []
-    monkeypatch.setattr(training, "mean_loss", lambda *args: seen.append(torch.get_num_threads()) or mean_loss(*args))
+
+    def counted(*args):
+        seen.append(torch.get_num_threads())
+        return loss_and_gradients(*args)
+
+    monkeypatch.setattr(training, "loss_and_gradients", counted)
     torch.set_num_threads(2)
     try:
         trained(epochs=1)
@@ -462,3 +473,19 @@ def test_auto_takes_an_accelerator_where_there_is_one():
 def test_options_survive_json():
     options = make_options(hidden_layer_sizes=(3, 4), early_stopping=True)
     assert TrainingOptions(**json.loads(json.dumps(options.as_dict()))) == options
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(("hidden", "outputs"), [((), 3), ((8,), 3), ((8, 6), 1), ((), 1)])
+def test_the_written_out_step_has_the_gradients_of_autograd(hidden, outputs, smoothing, weighted):
+    network = MultilayerPerceptron(5, hidden, outputs).double()
+    features, generator = torch.randn(20, 5, dtype=torch.float64), torch.Generator().manual_seed(0)
+    targets = torch.randint(3, (20,), generator=generator) if outputs > 1 else torch.rand(20, 1, dtype=torch.float64)
+    weights = torch.rand(20, dtype=torch.float64) if weighted else None
+    parameters = list(network.parameters())
+    wanted = mean_loss(network(features), targets, weights, smoothing)
+    loss, gradients = loss_and_gradients(parameters, features, targets, weights, smoothing)
+    torch.testing.assert_close(loss, wanted.detach())
+    for got, exact in zip(gradients, torch.autograd.grad(wanted, parameters), strict=True):
+        torch.testing.assert_close(got, exact)
