@@ -5,7 +5,6 @@ One rule a function serves jax.grad, jvp, vmap, jit and hessian: JAX transposes 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +28,6 @@ def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
     return sum(factor() * tangent for tangent, factor in terms if not isinstance(tangent, SymbolicZero))
 
 
-@functools.partial(row_loss.defjvp, symbolic_zeros=True)
 def _row_loss(at: Any, along: Any) -> tuple[Array, Array]:
     """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
     z, q = at
@@ -37,7 +35,6 @@ def _row_loss(at: Any, along: Any) -> tuple[Array, Array]:
     return row_loss(z, q), jnp.sum(_sum_of(*terms), -1)
 
 
-@logsumexp.defjvp
 def _logsumexp(at: Any, along: Any) -> tuple[Array, Array]:
     """⟨softmax(z), dz⟩."""
     return logsumexp(*at), jnp.sum(plain.softmax(*at) * along[0], -1)
@@ -53,21 +50,18 @@ def _tangent(z: Array, dz: Array) -> Array:
     return jnp.where((r < 1)[..., None], jnp.where(top, 0.0, dz - at_top), dz)
 
 
-@softmax.defjvp
 def _softmax(at: Any, along: Any) -> tuple[Array, Array]:
     """p·(dz − ⟨p, dz⟩)."""
     p, dz = softmax(*at), _tangent(at[0], along[0])
     return p, p * (dz - jnp.sum(p * dz, -1, keepdims=True))
 
 
-@log_softmax.defjvp
 def _log_softmax(at: Any, along: Any) -> tuple[Array, Array]:
     """dz − ⟨softmax(z), dz⟩."""
     p, dz = plain.softmax(*at), _tangent(at[0], along[0])
     return log_softmax(*at), dz - jnp.sum(p * dz, -1, keepdims=True)
 
 
-@functools.partial(binary_loss.defjvp, symbolic_zeros=True)
 def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
     """(negative·σ(x) − positive·σ(−x))·dx, and the losses of the two classes for the targets."""
     x, one, zero = at[0], jnp.ones_like(at[0]), jnp.zeros_like(at[0])
@@ -82,3 +76,10 @@ def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
     """See xent._plain.moments."""
     return plain.moments_of(z, softmax, log_softmax, logsumexp)
+
+
+row_loss.defjvp(_row_loss, symbolic_zeros=True)
+logsumexp.defjvp(_logsumexp)
+softmax.defjvp(_softmax)
+log_softmax.defjvp(_log_softmax)
+binary_loss.defjvp(_binary_loss, symbolic_zeros=True)
