@@ -126,6 +126,21 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("name", ["nn", "models"])
+def test_a_missing_library_is_named(name: str) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = None
+import xent
+try:
+    xent.{name}
+except xent.errors.MissingDependencyError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"xent.{name} needs PyTorch: pip install 'xent[torch]'\n"
+
+
 def test_unknown_names_raise() -> None:
     with pytest.raises(AttributeError, match="no attribute 'crossentropy'"):
         _ = xent.crossentropy

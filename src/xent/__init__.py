@@ -35,7 +35,12 @@ def __getattr__(name: str) -> Any:
     """Import a lazy name."""
     if name not in _LAZY:
         raise AttributeError(f"module 'xent' has no attribute {name!r}")
-    module = importlib.import_module(_LAZY[name] or f"xent.{name}")
+    try:
+        module = importlib.import_module(_LAZY[name] or f"xent.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise errors.MissingDependencyError(f"xent.{name} needs PyTorch: pip install 'xent[torch]'") from None
     value = getattr(module, name) if _LAZY[name] else module
     globals()[name] = value
     return value

@@ -58,7 +58,7 @@ class Session:
     """The names of one chapter in one array library."""
 
     def __init__(self, library: str) -> None:
-        self.library = library
+        self.array_library = library
         self.names: dict[str, Any] = {}
         exec(PRELUDE[library], self.names)
 
@@ -66,7 +66,7 @@ class Session:
         """Run the step's code as it is shown; warnings about numbers and about misuse are kept."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for code in (step.code, getattr(step, self.library)):
+            for code in (step.code, getattr(step, self.array_library)):
                 exec(code, self.names)
         heard = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning | MisuseWarning)]
         values = {name: shown(self.names[name], step.digits) if name in self.names else "" for name in step.shows}
