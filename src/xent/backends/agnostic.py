@@ -180,7 +180,7 @@ STEEPEST = 1e12  # and its derivative below this
 
 
 def _held_log(p: Array, log_p: Array) -> Array:
-    """Log p down to −100; below, the line that still tells the gradient where to go."""
+    """log p down to −100; below, the line that still tells the gradient where to go."""
     return namespace(p).where(p > LOWEST, log_p, STEEPEST * p - 100.0)
 
 
