@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import math
 import operator
@@ -200,6 +199,8 @@ def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: t
     """The options of a call, each in its range; an unknown name raises TypeError, as in any Python call."""
     for name in given:
         if name not in names(allowed):
+            import difflib
+
             near = difflib.get_close_matches(name, names(allowed), 1)
             hint = f": did you mean {near[0]}?" if near else ""
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
