@@ -72,12 +72,15 @@ def cross_entropy(rows: Rows) -> tuple[Array, Array]:
 def cross_entropy_with_gradient(rows: Rows) -> tuple[Array, Array, Array]:
     """(loss of each row, its derivative by x, doubtful rows or None) in float64, for rows (N, C)."""
     z, y = _inputs(rows)
-    smoothing, log_p, at = rows.options.label_smoothing, torch.log_softmax(z.detach(), -1), y[:, None]
-    loss = (smoothing - 1) * log_p.gather(1, at)[:, 0]
+    smoothing, at = rows.options.label_smoothing, y[:, None]
     if smoothing:
-        loss = loss - smoothing / z.shape[1] * log_p.sum(1)
-    gradient = log_p.exp_() - smoothing / z.shape[1]
-    gradient = gradient.scatter_add_(1, at, torch.full_like(at, smoothing - 1, dtype=log_p.dtype))
+        log_p = torch.log_softmax(z.detach(), -1)
+        loss = (smoothing - 1) * log_p.gather(1, at)[:, 0] - smoothing / z.shape[1] * log_p.sum(1)
+        gradient = log_p.exp_() - smoothing / z.shape[1]
+    else:  # one exponential an element
+        gradient = torch.softmax(z.detach(), -1)
+        loss = -gradient.gather(1, at)[:, 0].log()
+    gradient.scatter_add_(1, at, torch.full_like(at, smoothing - 1, dtype=z.dtype))
     return _weigh(loss, rows), _weigh(gradient, rows), _doubtful(loss)
 
 
