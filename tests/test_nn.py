@@ -87,6 +87,19 @@ def test_options_are_checked_when_the_module_is_made() -> None:
         nn.NLLLoss(softcap=3.0)
 
 
+@pytest.mark.parametrize("name", ["target", "weight", "sample_weight", "denominator"])
+def test_inplace_refuses_to_lose_another_gradient(name: str) -> None:
+    given = {
+        "target": LABELS,
+        "weight": torch.ones(5),
+        "sample_weight": torch.ones(6),
+        "denominator": torch.tensor(2.0),
+    }
+    given[name] = given[name].clone().requires_grad_()
+    with pytest.raises(OptionError, match=f"inplace=True gives the gradient of input alone, but {name} requires grad"):
+        xent.cross_entropy(LOGITS.clone().requires_grad_(), **given, inplace=True, check=False)
+
+
 def test_legacy_arguments() -> None:
     with pytest.warns(UserWarning, match="size_average"):
         loss = nn.CrossEntropyLoss(size_average=False)

@@ -130,22 +130,23 @@ def _writable(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.flags.writeable and dtype_name(x.dtype) in FLOATS
 
 
-def check_inplace(function: str, x: Array, options: Options) -> None:
+def check_inplace(function: str, x: Array, target: Any, options: Options) -> None:
     """`inplace=True` needs memory that can be written, and gives the gradient of input alone."""
     if not options.inplace:
         return
     if not _writable(x):
         text = f"{function}: inplace=True, but input ({type(x).__module__}.{type(x).__name__}) cannot be written into"
         raise OptionError(f"{text}: it must be a floating array that owns each of its elements; or use inplace=False")
-    others = [name for name in ("weight", "sample_weight") if getattr(getattr(options, name), "requires_grad", False)]
-    if others:
-        text = f"{function}: inplace=True gives the gradient of input alone, but {others[0]} requires grad"
-        raise OptionError(f"{text}: use inplace=False")
+    names = ("weight", "sample_weight", "denominator")
+    for name, other in (("target", target), *((name, getattr(options, name)) for name in names)):
+        if getattr(other, "requires_grad", False):
+            text = f"{function}: inplace=True gives the gradient of input alone, but {name} requires grad"
+            raise OptionError(f"{text}: use inplace=False")
 
 
 def rows(function: str, input: Any, target: Any, options: Options, *, needs_target: bool = True) -> Rows:
     """The canonical rows of a loss with classes: everything about the call checked."""
-    check_inplace(function, input, options)
+    check_inplace(function, input, target, options)
     x = as_float_array(input, "input")
     axis = class_axis(function, x, options.axis)
     target = like(x, target, "target") if needs_target or target is not None else None
