@@ -33,7 +33,7 @@ def room(_x: Array) -> Any:
 
 
 def fuses(x: Array, *others: Array) -> bool:
-    """Whether value and gradient come together from NumPy on the memory of a torch tensor; see _fused."""
+    """Whether x is an eager torch tensor on the CPU, which has faster ways than torch's operations; see _fused."""
     if not is_torch(x) or tracing(x):
         return False
     from . import _fused

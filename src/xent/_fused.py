@@ -1,8 +1,9 @@
-"""Losses of torch tensors on the CPU, run eagerly: NumPy on the tensor's memory, the gradient formed with the value.
+"""Losses of torch tensors on the CPU, run eagerly: torch's kernel for plain calls, else NumPy on the tensor's memory.
 
-torch's dispatcher costs some microseconds an operation, which is all there is to a small loss; NumPy's functions cost
-a third of that. The gradient is formed in the forward pass, where the centred row is at hand, and only if it is wanted.
-Second derivatives go through the definition in torch's own operations, as does every transform.
+torch's dispatcher costs some microseconds an operation, which is all there is to a small loss: so one kernel
+(`backends.native`) where one serves, else NumPy's functions, which cost a third of torch's. There the gradient is
+formed in the forward pass, where the centred row is at hand, and only if it is wanted; second derivatives go through
+the definition in torch's own operations, as does every transform.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
 
 
 def _fuses(rows: Rows) -> bool:
-    """Whether value and gradient come together; see _fused."""
+    """Whether the call is an eager one on torch tensors of the CPU; see _fused."""
     return _dispatch.fuses(rows.x, rows.q, rows.weight, rows.sample_weight, rows.where, rows.options.denominator)
 
 

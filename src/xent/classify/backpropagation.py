@@ -1,7 +1,7 @@
 """One training step of a multilayer perceptron: forward, loss, and backward written out.
 
-For linear layers and ReLU the backward pass is two products a layer. Written out it takes a third of the time that
-autograd's engine needs for a small network, where a step is all overhead.
+For linear layers and ReLU the backward pass is two products a layer. A step of a small network is mostly overhead: with
+autograd's graph and engine in place of this, a fit takes 1.1 (digits) to 1.5 times as long (breast_cancer).
 """
 
 from __future__ import annotations
