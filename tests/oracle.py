@@ -215,6 +215,38 @@ def logsumexp(x, axis: int = -1, cotangent=None, where=None) -> Result:
 # --- the losses ---
 
 
+def class_masks(where, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    """The mask of each row (rows, classes): all classes, one mask for every row, or what broadcasts to the input."""
+    classes, batch = shape[axis], (*shape[:axis], *shape[axis + 1 :])
+    masks = np.ones(shape, bool) if where is None else np.asarray(where)
+    if where is not None and masks.shape == (classes,):
+        masks = np.moveaxis(np.broadcast_to(masks, (*batch, classes)), -1, axis)
+    return to_rows(np.broadcast_to(masks, shape), axis)
+
+
+def row_weights(sample_weight, batch: tuple[int, ...]) -> np.ndarray:
+    """The weight of each row, flat; (N,) serves every position of a sample."""
+    sample = np.ones(batch, Real) if sample_weight is None else np.asarray(sample_weight, Real)
+    if sample.shape != batch:
+        sample = np.broadcast_to(sample.reshape(-1, *(1 for _ in batch[1:])), batch)
+    return np.reshape(sample, -1)
+
+
+def reduced(values, slopes, divisors, nothing, cotangent, *, z_loss: bool) -> Result:
+    """The sum or mean of the rows' losses and of their z-losses, each over its own divisor, and the gradient."""
+    loss, loss_scale, extra, extra_scale = (part.sum() for part in values)
+    one, two = divisors
+    value = loss / one if one else nothing
+    if z_loss:
+        value = value + (extra / two if two else nothing)
+    by_one, by_two = (1 / d if d else Real(0) for d in divisors)
+    upstream = Real(1) if cotangent is None else Real(cotangent)
+    slope = (slopes[0] * by_one + slopes[2] * by_two) * upstream
+    slope_scale = (slopes[1] * np.abs(by_one) + slopes[3] * np.abs(by_two)) * np.abs(upstream)
+    value_scale = np.abs(by_one) * loss_scale + np.abs(by_two) * extra_scale
+    return Result(np.asarray(value), slope, np.asarray(value_scale), slope_scale)
+
+
 def cross_entropy(
     x,
     target,
@@ -241,15 +273,9 @@ def cross_entropy(
     classes = x.shape[axis]
     indices = np.reshape(target, -1) if target.shape == batch else None
     q_rows = None if indices is not None else to_rows(target, axis).astype(Real)
-    masks = np.ones(x.shape, bool) if where is None else np.asarray(where)
-    if where is not None and masks.shape == (classes,):
-        masks = np.moveaxis(np.broadcast_to(masks, (*batch, classes)), -1, axis)
-    masks = to_rows(np.broadcast_to(masks, x.shape), axis)
+    masks = class_masks(where, x.shape, axis)
     weights = np.ones(classes, Real) if weight is None else np.asarray(weight, Real)
-    sample = np.ones(batch, Real) if sample_weight is None else np.asarray(sample_weight, Real)
-    if sample.shape != batch:
-        sample = np.broadcast_to(sample.reshape(-1, *(1 for _ in batch[1:])), batch)
-    sample = np.reshape(sample, -1)
+    sample = row_weights(sample_weight, batch)
 
     rows = to_rows(x, axis)
     loss, extra = np.zeros(len(rows), Real), np.zeros(len(rows), Real)
@@ -298,27 +324,18 @@ def cross_entropy(
                 keep,
                 0,
             )
-    gradients = gradient, gradient_scale, extra_gradient, extra_gradient_scale
-    gradient, gradient_scale, extra_gradient, extra_gradient_scale = (from_rows(g, x.shape, axis) for g in gradients)
+    gradients = (gradient, gradient_scale, extra_gradient, extra_gradient_scale)
+    slopes = [from_rows(g, x.shape, axis) for g in gradients]
+    values = (loss, loss_scale, extra, extra_scale)
     if reduction == "none":
-        g = np.ones(batch) if cotangent is None else np.asarray(cotangent)
-        g_full = np.expand_dims(g.astype(Real), axis)
+        g = np.expand_dims((np.ones(batch) if cotangent is None else np.asarray(cotangent)).astype(Real), axis)
         value, value_scale = (np.reshape(part, batch) for part in (loss + extra, loss_scale + extra_scale))
-        slopes = (gradient + extra_gradient) * g_full, (gradient_scale + extra_gradient_scale) * np.abs(g_full)
-        return Result(value, slopes[0], value_scale, slopes[1])
+        return Result(value, (slopes[0] + slopes[2]) * g, value_scale, (slopes[1] + slopes[3]) * np.abs(g))
     one, two = Real(1), Real(1)
     if reduction == "mean":
         one, two = (divisor, counted) if denominator is None else (Real(denominator), Real(denominator))
     nothing = Real(0.0 if on_empty == "zero" else np.nan)
-    value = loss.sum() / one if one else nothing
-    if z_loss:
-        value = value + (extra.sum() / two if two else nothing)
-    by_one, by_two = (1 / d if d else Real(0) for d in (one, two))
-    value_scale = np.abs(by_one) * loss_scale.sum() + np.abs(by_two) * extra_scale.sum()
-    upstream = Real(1) if cotangent is None else Real(cotangent)
-    slope_total = (gradient * by_one + extra_gradient * by_two) * upstream
-    slope_scale = (gradient_scale * np.abs(by_one) + extra_gradient_scale * np.abs(by_two)) * np.abs(upstream)
-    return Result(np.asarray(value), slope_total, np.asarray(value_scale), slope_scale)
+    return reduced(values, slopes, (one, two), nothing, cotangent, z_loss=bool(z_loss))
 
 
 def row_stats(x, axis: int | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
