@@ -6,6 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import errors as errors
+from .backends.cpu._extension import empty_cache as empty_cache
+from .backends.cpu._extension import get_num_threads as get_num_threads
+from .backends.cpu._extension import set_num_threads as set_num_threads
 from .binary import binary_cross_entropy as binary_cross_entropy
 from .binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .losses import RowStats as RowStats

@@ -178,9 +178,12 @@ class InPlace(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Context, x: Array, value: Array, gradient: Array, axis: int) -> Array:
-        """Give the value; keep the gradient, in x's memory."""
+        """Give the value; keep the gradient, in x's memory: written here unless the kernels have done it."""
         target = x.detach().movedim(axis, -1)
-        target.copy_(gradient)
+        if gradient.data_ptr() == target.data_ptr():
+            torch.autograd.graph.increment_version(x)
+        else:
+            target.copy_(gradient)
         ctx.save_for_backward(x)
         ctx.axis = axis
         return value
@@ -188,8 +191,10 @@ class InPlace(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Context, g: Array) -> Any:
-        """The stored gradient times the cotangent, of the reduced loss or row by row."""
+        """The stored gradient times the cotangent, of the reduced loss or row by row; itself where that is 1."""
         (stored,) = ctx.saved_tensors
+        if g.ndim == 0 and g.item() == 1:
+            return stored.detach(), None, None, None
         return stored * (g if g.ndim == 0 else g.unsqueeze(ctx.axis)).to(stored.dtype), None, None, None
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import Any
 
 import numpy as np
 
 from . import _plain
-from ._arrays import is_jax, is_torch, tracing
+from ._arrays import is_jax, is_numpy, is_torch, tracing
 from ._definition import Array
+from ._options import Rows
 
 
 def rules(x: Array) -> Any:
@@ -25,11 +27,25 @@ def rules(x: Array) -> Any:
     return _plain
 
 
-def room(_x: Array) -> Any:
-    """The room that computes for x. Faster rooms (C++ on the CPU, Triton on the GPU) are asked first, here."""
+def room(rows: Rows) -> Any:
+    """The room that computes these rows: the C++ one where nothing is differentiated, else the one that always can."""
+    if is_numpy(rows.x) or (fuses(rows.x, rows.q, rows.weight, rows.sample_weight) and not _wants_grad(rows.x)):
+        from .backends import cpu
+
+        return cpu if cpu.serves(rows) else agnostic()
+    return agnostic()
+
+
+def agnostic() -> Any:
+    """The room that always works."""
     from .backends import agnostic
 
     return agnostic
+
+
+def _wants_grad(x: Array) -> bool:
+    """Whether autograd records what is done with a torch tensor."""
+    return bool(x.requires_grad) and sys.modules["torch"].is_grad_enabled()
 
 
 def fuses(x: Array, *others: Array) -> bool:

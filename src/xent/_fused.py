@@ -1,14 +1,15 @@
-"""Losses of torch tensors on the CPU, run eagerly: torch's kernel for plain calls, else NumPy on the tensor's memory.
+"""Losses of torch tensors on the CPU, run eagerly: the C++ room, or without it what comes next.
 
-torch's dispatcher costs some microseconds an operation, which is all there is to a small loss: so one kernel
-(`backends.native`) where one serves, else NumPy's functions, which cost a third of torch's. There the gradient is
-formed in the forward pass, where the centred row is at hand, and only if it is wanted; second derivatives go through
-the definition in torch's own operations, as does every transform.
+The gradient is formed in the forward pass, where the row is at hand, and only if it is wanted; second derivatives go
+through the definition in torch's own operations, as does every transform. Where the C++ room is not built, plain calls
+take torch's own kernel (`backends.native`), and the others NumPy's functions on the tensor's memory, which cost a third
+of torch's: its dispatcher takes some microseconds an operation, which is all there is to a small loss.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,12 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from . import _autograd, _reduction
+from . import _autograd, _formed, _reduction
 from . import _plain as plain
 from ._arrays import dtype_name, readable, values
 from ._definition import Array
 from ._options import Binary, Options, Rows
-from .backends import agnostic, native
+from .backends import agnostic, cpu, native
 
 Slow = Callable[[Array], Array]
 
@@ -108,9 +109,41 @@ def _part(rows: Rows, index: Array) -> Rows:
     return rows._replace(x=x, y=y, live=None, sample_weight=weight, sum_dtype=torch.float64)
 
 
+def _kernel(rows: Rows, scales: Any = _reduction.scales, upstream: Array = None) -> tuple[Array, Array]:
+    """(reduced loss, derivative by x in x's dtype) from the C++ room."""
+    loss, square, gradient = cpu.cross_entropy_with_gradient(rows, scales, upstream)
+    return _reduction.reduce_rows(rows, loss, square), gradient
+
+
+def _again(rows: Rows, x: Array, g: Array) -> Array:
+    """The derivative by x for a cotangent: of the reduced loss, or of each row."""
+    rows = rows._replace(x=x.detach())
+    if g.ndim:
+        return _kernel(rows, upstream=g.to(rows.sum_dtype))[1]
+    factor = g.item()
+    return _kernel(rows, lambda *call: tuple(float(part) * factor for part in _reduction.scales(*call)))[1]
+
+
+def _by_room(rows: Rows, slow: Slow) -> Array:
+    """The reduced loss from the C++ room, tied to x if a gradient may be asked for.
+
+    The gradient is formed with the loss unless each row will have its own cotangent.
+    """
+    x, own = rows.x, rows._replace(x=rows.x.detach())
+    wanted = x.requires_grad and torch.is_grad_enabled()
+    if wanted and rows.options.reduction != "none":
+        value, gradient = _kernel(own)
+    else:
+        loss, square = cpu.cross_entropy(own)
+        value, gradient = _reduction.reduce_rows(own, loss, square), None
+    return _formed.tied(x, value, gradient, functools.partial(_again, own), slow) if wanted else value
+
+
 @torch.no_grad()
 def with_gradient(rows: Rows) -> tuple[Array, Array]:
     """The reduced loss of rows that `serves` accepts and its derivative by x, whether x requires one or not."""
+    if cpu.serves(rows):
+        return _kernel(rows)
     if not native.serves(rows):
         return value_and_gradient(rows, wanted=True)
     loss, gradient, doubtful = native.cross_entropy_with_gradient(rows)
@@ -132,6 +165,8 @@ def _by_kernel(rows: Rows) -> Array:
 
 def cross_entropy(rows: Rows, slow: Slow) -> Array:
     """The reduced loss of rows that `serves` accepts, tied to x."""
+    if cpu.serves(rows):
+        return _by_room(rows, slow)
     if native.serves(rows):
         return _by_kernel(rows)
     value, gradient = value_and_gradient(rows, wanted=rows.x.requires_grad and torch.is_grad_enabled())

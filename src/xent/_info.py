@@ -29,7 +29,10 @@ def info() -> None:
     for library in LIBRARIES:
         click.echo(f"  {library:<17} {version(library)}")
     click.echo("\nrooms")
+    from .backends.cpu import describe
+
     click.echo("  agnostic          live: the definition, run by the array library of the input")
+    click.echo(f"  cpu               {describe()}")
     if importlib.util.find_spec("torch") is not None:
         import torch
 

@@ -89,7 +89,7 @@ def loss_and_gradient(
         value, gradient = _fused.binary_with_gradient(call)
         return value, namespace(call.x).asarray(gradient, dtype=call.x.dtype)
     with _dispatch.quiet(call.x):
-        loss, gradient = _dispatch.room(call.x).binary_cross_entropy_with_gradient(call)
+        loss, gradient = _dispatch.agnostic().binary_cross_entropy_with_gradient(call)
         gradient = gradient * _reduction.element_scale(loss, call.options)
         value = _reduction.reduce_elements(loss, call.options, call.dtype)
         return value, namespace(call.x).astype(gradient, call.x.dtype, copy=False)
@@ -98,7 +98,7 @@ def loss_and_gradient(
 def _elements(call: Binary) -> Array:
     """The reduced loss, in the operations of the array's library."""
     with _dispatch.quiet(call.x):
-        loss = _dispatch.room(call.x).binary_cross_entropy_with_logits(call, _dispatch.rules(call.x))
+        loss = _dispatch.agnostic().binary_cross_entropy_with_logits(call, _dispatch.rules(call.x))
         return _reduction.reduce_elements(loss, call.options, call.dtype)
 
 
@@ -141,5 +141,5 @@ def binary_cross_entropy(
         fix = "for logits use binary_cross_entropy_with_logits"
         _validate.check_unit_interval(Call(name, call.x, call.y, given), "probs", call.x, fix)
     with _dispatch.quiet(call.x):
-        loss = _dispatch.room(call.x).binary_cross_entropy(call)
+        loss = _dispatch.agnostic().binary_cross_entropy(call)
         return _reduction.reduce_elements(loss, given, call.dtype)

@@ -130,7 +130,7 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
 def _composed(rows: Rows) -> Array:
     """The reduced loss, in the operations of the array's library."""
     with _dispatch.quiet(rows.x):
-        loss, z_squared = _dispatch.room(rows.x).cross_entropy(rows, _dispatch.rules(rows.x))
+        loss, z_squared = _dispatch.room(rows).cross_entropy(rows, _dispatch.rules(rows.x))
         return _reduction.reduce_rows(rows, loss, z_squared)
 
 
@@ -154,9 +154,9 @@ def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
         from . import _fused
 
         value, gradient = _fused.with_gradient(rows)
-        return value, namespace(rows.x).asarray(gradient, dtype=rows.x.dtype)
+        return value, gradient if gradient is rows.x else namespace(rows.x).asarray(gradient, dtype=rows.x.dtype)
     with _dispatch.quiet(rows.x):
-        loss, z_squared, gradient = _dispatch.room(rows.x).cross_entropy_with_gradient(rows, _reduction.scales)
+        loss, z_squared, gradient = _dispatch.room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
         return _reduction.reduce_rows(rows, loss, z_squared), gradient
 
 
@@ -202,8 +202,9 @@ def cross_entropy_with_grad(
     gradient = move_axis(gradient, -1, rows.axis)
     if not rows.options.inplace:
         return value, gradient
-    into = input.detach() if is_torch(input) else input
-    into[...] = gradient
+    if gradient is not rows.x:
+        into = input.detach() if is_torch(input) else input
+        into[...] = gradient
     return value, input
 
 
@@ -242,7 +243,7 @@ def nll_loss(log_probs: Array, target: Array, weight: Array = None, **options: U
     rows = _validate.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
     with _dispatch.quiet(rows.x):
         _warn_of_positive(rows)
-        return _reduction.reduce_rows(rows, _dispatch.room(rows.x).nll(rows), None)
+        return _reduction.reduce_rows(rows, _dispatch.agnostic().nll(rows), None)
 
 
 def _warn_of_positive(rows: Rows) -> None:
@@ -298,7 +299,7 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     def out(value: Array) -> Array:
         return value if value is None else scalar(xp.astype(value, rows.dtype, copy=False))
 
-    room, rules = _dispatch.room(rows.x), _dispatch.rules(rows.x)
+    room, rules = _dispatch.room(rows), _dispatch.rules(rows.x)
     with _dispatch.quiet(rows.x):
         lse, entropy, prediction, confidence = room.moments(rows, rules)
         loss, log_prob = (None, None) if target is None else room.target_losses(rows, rules)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from . import _dispatch, _validate
 from ._arrays import as_float_array, move_axis, scalar
 from ._definition import Array, namespace
-from ._options import in_range
+from ._options import Options, Rows, in_range
 from .errors import OptionError, ShapeError
 
 __all__ = ["Prediction", "log_softmax", "logsumexp", "predict", "softmax"]
@@ -21,37 +21,41 @@ class Prediction(NamedTuple):
     probability: Array
 
 
-class _Logits(NamedTuple):
-    """Validated logits in the dtype of the sums, classes last; masked classes are −∞."""
-
-    z: Array
-    where: Array
-    axis: int
-    dtype: Any
-
-
-def _logits(function: str, x: Any, axis: int | None, where: Any, temperature: float, dtype: Any) -> _Logits:
-    """Check a call and bring it into canonical form."""
+def _rows(function: str, x: Any, axis: int | None, where: Any, temperature: float, dtype: Any) -> Rows:
+    """Check a call and bring it into canonical form: rows without a target."""
     x = as_float_array(x, "x")
     if axis is None:
         raise OptionError(f"{function}: axis=None, expected an integer: the axis of the classes, as axis=-1")
     axis = _validate.class_axis(function, x, axis)
     if x.shape[axis] == 0:
         raise ShapeError(f"{function}: x of shape {tuple(x.shape)} has no classes on axis {axis}")
-    temperature = in_range(function, "temperature", temperature)
+    options = Options(temperature=in_range(function, "temperature", temperature))
     mask = _validate.class_mask(function, x, where, axis)
     sum_dtype, result = _validate.result_dtype(x, dtype, loss=False)
-    xp = namespace(x)
-    z = xp.astype(move_axis(x, axis, -1), sum_dtype, copy=False)
-    z = z if temperature == 1 else z / temperature
-    return _Logits(z if mask is None else xp.where(mask, z, -math.inf), mask, axis, result)
+    if x.dtype != result:  # so that the result is rounded once
+        x = namespace(x).astype(x, sum_dtype)
+    nothing: Any = None
+    return Rows(
+        x=move_axis(x, axis, -1),
+        y=nothing,
+        q=nothing,
+        live=nothing,
+        weight=nothing,
+        sample_weight=nothing,
+        where=mask,
+        options=options,
+        known=True,
+        axis=axis,
+        sum_dtype=sum_dtype,
+        dtype=result,
+    )
 
 
-def _output(p: Array, logits: _Logits, absent: float) -> Array:
+def _output(p: Array, rows: Rows, absent: float) -> Array:
     """A result in the caller's layout and dtype; what `where` leaves out is `absent`."""
     xp = namespace(p)
-    p = p if logits.where is None else xp.where(logits.where, p, absent)
-    return move_axis(p if p.dtype == logits.dtype else xp.astype(p, logits.dtype), -1, logits.axis)
+    p = p if rows.where is None else xp.where(rows.where, p, absent)
+    return move_axis(p if p.dtype == rows.dtype else xp.astype(p, rows.dtype), -1, rows.axis)
 
 
 def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
@@ -97,9 +101,9 @@ def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float
     ----------
     J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    logits = _logits("softmax", x, axis, where, temperature, dtype)
-    with _dispatch.quiet(logits.z):
-        return _output(_dispatch.rules(logits.z).softmax(logits.z), logits, 0.0)
+    rows = _rows("softmax", x, axis, where, temperature, dtype)
+    with _dispatch.quiet(rows.x):
+        return _output(_dispatch.room(rows).softmax(rows, _dispatch.rules(rows.x)), rows, 0.0)
 
 
 def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
@@ -125,9 +129,9 @@ def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: f
     P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax functions",
     IMA Journal of Numerical Analysis, 2021.
     """
-    logits = _logits("log_softmax", x, axis, where, temperature, dtype)
-    with _dispatch.quiet(logits.z):
-        return _output(_dispatch.rules(logits.z).log_softmax(logits.z), logits, -math.inf)
+    rows = _rows("log_softmax", x, axis, where, temperature, dtype)
+    with _dispatch.quiet(rows.x):
+        return _output(_dispatch.room(rows).log_softmax(rows, _dispatch.rules(rows.x)), rows, -math.inf)
 
 
 def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array = None, dtype: Any = None) -> Array:
@@ -164,12 +168,12 @@ def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array 
     """
     if not isinstance(keepdims, bool):
         raise OptionError(f"logsumexp: keepdims={keepdims!r}, expected True or False")
-    logits = _logits("logsumexp", x, axis, where, 1.0, dtype)
-    xp = namespace(logits.z)
-    with _dispatch.quiet(logits.z):
-        value = _dispatch.rules(logits.z).logsumexp(logits.z)
-    value = value if value.dtype == logits.dtype else xp.astype(value, logits.dtype)
-    return xp.expand_dims(value, axis=logits.axis) if keepdims else scalar(value)
+    rows = _rows("logsumexp", x, axis, where, 1.0, dtype)
+    xp = namespace(rows.x)
+    with _dispatch.quiet(rows.x):
+        value = _dispatch.room(rows).logsumexp(rows, _dispatch.rules(rows.x))
+    value = value if value.dtype == rows.dtype else xp.astype(value, rows.dtype)
+    return xp.expand_dims(value, axis=rows.axis) if keepdims else scalar(value)
 
 
 def predict(input: Array, axis: int | None = None) -> Prediction:

@@ -49,6 +49,24 @@ def logits(x: Array, rows: Rows) -> Array:
     return z if rows.where is None else namespace(z).where(rows.where, z, -math.inf)
 
 
+def softmax(rows: Rows, rules: Any) -> Array:
+    """exp(z − m)/(1 + r) of rows without a target, in the dtype of the sums."""
+    result: Array = rules.softmax(logits(inputs(rows), rows))
+    return result
+
+
+def log_softmax(rows: Rows, rules: Any) -> Array:
+    """(z − m) − log1p(r)."""
+    result: Array = rules.log_softmax(logits(inputs(rows), rows))
+    return result
+
+
+def logsumexp(rows: Rows, rules: Any) -> Array:
+    """m + log1p(r) of each row."""
+    result: Array = rules.logsumexp(logits(inputs(rows), rows))
+    return result
+
+
 def plain_target(rows: Rows, z: Array) -> Array:
     """q before smoothing and weights: one-hot of y, zero where ignored, NaN where y is no class; or the caller's q."""
     xp = namespace(z)

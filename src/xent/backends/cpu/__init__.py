@@ -1,0 +1,183 @@
+"""The C++ room: NumPy arrays and torch tensors on the CPU, at the speed of memory. See kernels/kernels.h.
+
+It has the functions of `agnostic` for the calls that `serves` accepts, and computes them in one pass over the logits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..._arrays import dtype_name, is_numpy, is_torch
+from ..._definition import Array, namespace
+from ..._options import Binary, Rows
+from . import _extension
+from ._extension import describe as describe
+from ._views import MOST_AXES, NOTHING, TYPES, address, empty, empty_like, is_wide, type_of, view, viewable
+
+LOSS, SOFTMAX, LOG_SOFTMAX, MOMENTS = range(4)
+
+
+def built() -> bool:
+    """Whether the kernels are there."""
+    return _extension.kernels() is not None
+
+
+def takes(x: Array, *others: Array) -> bool:
+    """Whether the kernels can read these arrays; None is none."""
+    if not built() or not (is_numpy(x) or is_torch(x)) or dtype_name(x.dtype) not in TYPES:
+        return False
+    return all(viewable(part) for part in (x, *others) if part is not None) and 0 < x.ndim <= MOST_AXES + 1
+
+
+def serves(rows: Rows) -> bool:
+    """Whether these rows are the kernels' work: every option but a mask of classes."""
+    return rows.where is None and takes(rows.x, rows.y, rows.q, rows.sample_weight, rows.weight)
+
+
+def _run(
+    rows: Rows, output: int, into: Array = None, upstream: Array = None, scales: Any = (1.0, 0.0), **out: Any
+) -> None:
+    """One call of the kernels; `out` names the arrays shaped like the rows that are to be filled."""
+    options, weight = rows.options, rows.weight
+    weight = weight if weight is None else namespace(weight).asarray(weight, copy=None)
+    if weight is not None and view(weight)[1] != (1,):
+        weight = weight.contiguous() if is_torch(weight) else weight.copy()
+    targets = output == LOSS
+    _extension.ready().rows(
+        output,
+        type_of(rows.x),
+        is_wide(rows.sum_dtype),
+        tuple(rows.x.shape[:-1]),
+        rows.x.shape[-1],
+        *view(rows.x),
+        *(view(rows.y) if targets else NOTHING),
+        *(view(rows.q) if targets else NOTHING),
+        *(view(rows.sample_weight) if targets else NOTHING),
+        *view(upstream),
+        0 if weight is None else address(weight),
+        options.ignore_index,
+        float(options.label_smoothing),
+        float(options.softcap or 0.0),
+        float(options.temperature),
+        float(scales[0]),
+        float(scales[1]),
+        *view(into),
+        *(address(out[name]) if out.get(name) is not None else 0 for name in OUTPUTS),
+    )
+
+
+OUTPUTS = ("loss", "square", "lse", "entropy", "confidence", "prediction")
+
+
+def _losses(rows: Rows) -> dict[str, Array]:
+    """The arrays of each row's loss and, with z-loss, of its lse²."""
+    batch = tuple(rows.x.shape[:-1])
+    squares = None if rows.options.z_loss == 0 else empty(batch, rows.x, rows.sum_dtype)
+    return {"loss": empty(batch, rows.x, rows.sum_dtype), "square": squares}
+
+
+def cross_entropy(rows: Rows, _rules: Any = None) -> tuple[Array, Array]:
+    """See agnostic.cross_entropy; one read of the logits."""
+    out = _losses(rows)
+    _run(rows, LOSS, **out)
+    return out["loss"], out["square"]
+
+
+def cross_entropy_with_gradient(rows: Rows, scales: Any, upstream: Array = None) -> tuple[Array, Array, Array]:
+    """See agnostic.cross_entropy_with_gradient; one read of the logits and one write of the gradient.
+
+    `upstream` multiplies the gradient of each row; with the option inplace the gradient is written over the logits.
+    """
+    out = _losses(rows)
+    into = rows.x if rows.options.inplace else empty_like(rows.x)
+    _run(rows, LOSS, into, upstream, scales(rows, out["loss"]), **out)
+    return out["loss"], out["square"], into
+
+
+def moments(rows: Rows, _rules: Any = None) -> tuple[Array, Array, Array, Array]:
+    """See agnostic.moments."""
+    batch = tuple(rows.x.shape[:-1])
+    lse, entropy, confidence = (empty(batch, rows.x, rows.sum_dtype) for _ in range(3))
+    prediction = empty(batch, rows.x, namespace(rows.x).int64)
+    _run(rows, MOMENTS, lse=lse, entropy=entropy, confidence=confidence, prediction=prediction)
+    return lse, entropy, prediction, confidence
+
+
+def target_losses(rows: Rows, _rules: Any = None) -> tuple[Array, Array]:
+    """See agnostic.target_losses."""
+    loss, square = cross_entropy(rows)
+    loss = loss if square is None else loss + rows.options.z_loss * square
+    plain = rows._replace(weight=None, sample_weight=None, options=_without_smoothing(rows))
+    return loss, -cross_entropy(plain)[0]
+
+
+def _without_smoothing(rows: Rows) -> Any:
+    """The options of a target as it is given."""
+    import dataclasses
+
+    return dataclasses.replace(rows.options, label_smoothing=0.0, z_loss=0.0)
+
+
+def softmax(rows: Rows, _rules: Any = None) -> Array:
+    """exp(z − m)/(1 + r) of rows without a target, in x's dtype."""
+    into = empty_like(rows.x)
+    _run(rows, SOFTMAX, into)
+    return into
+
+
+def log_softmax(rows: Rows, _rules: Any = None) -> Array:
+    """(z − m) − log1p(r)."""
+    into = empty_like(rows.x)
+    _run(rows, LOG_SOFTMAX, into)
+    return into
+
+
+def logsumexp(rows: Rows, _rules: Any = None) -> Array:
+    """m + log1p(r) of each row, in the dtype of the sums."""
+    lse = empty(tuple(rows.x.shape[:-1]), rows.x, rows.sum_dtype)
+    _run(rows, MOMENTS, lse=lse)
+    return lse
+
+
+def serves_binary(call: Binary) -> bool:
+    """Whether these elements are the kernels' work: contiguous, weighted element by element or not at all."""
+    parts = (call.y, call.weight, call.pos_weight)
+    return takes(call.x, *parts) and _contiguous(call.x) and _contiguous(call.y) and _period(call) is not None
+
+
+def _contiguous(x: Array) -> bool:
+    """Whether the elements of x lie one after the other."""
+    return bool(x.is_contiguous() if is_torch(x) else x.flags.c_contiguous)
+
+
+def _period(call: Binary) -> int | None:
+    """After how many elements pos_weight repeats; None where a weight has another shape than the kernels take."""
+    if call.weight is not None and (call.weight.shape != call.x.shape or not _contiguous(call.weight)):
+        return None
+    if call.pos_weight is None:
+        return 1
+    length = math.prod(call.pos_weight.shape)
+    last = length == 1 or tuple(call.pos_weight.shape) == tuple(call.x.shape[-1:])
+    return length if last and _contiguous(call.pos_weight) else None
+
+
+def binary_loss(call: Binary, *, scale: float = 1.0, upstream: Array = None, loss: bool, gradient: bool) -> Any:
+    """(loss of each element or their sum, derivative by x or None), as `loss` and `gradient` ask."""
+    options = call.options
+    losses = empty(tuple(call.x.shape), call.x, call.y.dtype) if loss else None
+    into = empty_like(call.x) if gradient else None
+    total = _extension.ready().binary(
+        type_of(call.x),
+        is_wide(call.y.dtype),
+        math.prod(call.x.shape),
+        _period(call),
+        *(0 if part is None else address(part) for part in (call.x, call.y, call.weight, call.pos_weight, upstream)),
+        float(options.label_smoothing),
+        float(options.softcap or 0.0),
+        float(options.temperature),
+        float(scale),
+        *(0 if part is None else address(part) for part in (into, losses)),
+        not loss,
+    )
+    return (losses if loss else total), into

@@ -1,0 +1,194 @@
+// exp, log1p and tanh without branches or tables, so that the compiler vectorises the loops they stand in.
+//
+// Reductions of the argument are exact (Cody and Waite); the polynomials are Chebyshev fits of
+//   (exp(f) − 1 − f)/f²  on |f| ≤ log(2)/2   and   (2·atanh(s) − 2s)/s³  on s² ≤ ((√2 − 1)/(√2 + 1))².
+// Each is right to one unit in the last place; the tests measure exp over every float32 of its range.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifndef XENT_ISA
+#define XENT_ISA plain
+#endif
+
+#if defined(__GNUC__)
+#define XENT_INLINE static inline __attribute__((always_inline))
+#define XENT_LOOP static __attribute__((noinline))  // a loop is compiled once, not wherever it is called
+#else
+#define XENT_INLINE static inline
+#define XENT_LOOP static
+#endif
+
+namespace XENT_ISA {
+
+template <class To, class From>
+XENT_INLINE To bits_of(From x) {
+  To to;
+  static_assert(sizeof(To) == sizeof(From), "the same bits");
+  std::memcpy(&to, &x, sizeof to);
+  return to;
+}
+
+template <class S>
+struct Format;
+
+template <>
+struct Format<float> {
+  using Word = uint32_t;
+  static constexpr int fraction = 23;
+  static constexpr Word bias = 127;
+  static constexpr int lift = 30;  // 2^lift times the smallest exponential has a leading bit
+  static constexpr float round = 0x1.8p23f, vanish = -104.0f, infinity = __builtin_inff(), lifted_one = 0x1p30f;
+  static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
+  static constexpr Word sqrt_half = 0x3f3504f3u;
+};
+
+template <>
+struct Format<double> {
+  using Word = uint64_t;
+  static constexpr int fraction = 52;
+  static constexpr Word bias = 1023;
+  static constexpr int lift = 64;
+  static constexpr double round = 0x1.8p52, vanish = -746.0, infinity = __builtin_inf(), lifted_one = 0x1p64;
+  static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
+  static constexpr Word sqrt_half = 0x3fe6a09e667f3bcdull;
+};
+
+template <class S>
+XENT_INLINE S infinity() {
+  return Format<S>::infinity;
+}
+
+template <class S>
+XENT_INLINE S nan() {
+  return infinity<S>() - infinity<S>();
+}
+
+// 2ⁿ for a whole number n between the lowest exponent and the highest.
+template <class S>
+XENT_INLINE S power_of_two(S n) {
+  using F = Format<S>;
+  return bits_of<S>((bits_of<typename F::Word>(n + F::round) << F::fraction) + (F::bias << F::fraction));
+}
+
+XENT_INLINE float exp_polynomial(float f) {
+  float q = 0x1.6d117cp-10f;
+  q = q * f + 0x1.120be2p-7f;
+  q = q * f + 0x1.555518p-5f;
+  q = q * f + 0x1.5554dcp-3f;
+  return q * f + 0.5f;
+}
+
+XENT_INLINE double exp_polynomial(double f) {
+  double q = 0x1.1f7340dbc337ep-29;
+  q = q * f + 0x1.af4e554377204p-26;
+  q = q * f + 0x1.27e4db46cddd1p-22;
+  q = q * f + 0x1.71de01fdbf9cap-19;
+  q = q * f + 0x1.a01a01a6e1e2ap-16;
+  q = q * f + 0x1.a01a01abf85abp-13;
+  q = q * f + 0x1.6c16c16c162c3p-10;
+  q = q * f + 0x1.11111111100bep-7;
+  q = q * f + 0x1.5555555555556p-5;
+  q = q * f + 0x1.5555555555557p-3;
+  return q * f + 0.5;
+}
+
+// x as n·log 2 + f with |f| ≤ log(2)/2; `word` holds n + lift in its low bits.
+template <class S>
+struct Reduced {
+  typename Format<S>::Word word;
+  S n, f;
+};
+
+template <class S>
+XENT_INLINE Reduced<S> reduce(S x) {
+  using F = Format<S>;
+  constexpr S round = F::round + F::lift;
+  const S t = x * F::log2e + round, n = t - round;
+  return {bits_of<typename F::Word>(t), n, (x - n * F::ln2_high) - n * F::ln2_low};
+}
+
+template <class S>
+XENT_INLINE S one() {  // what lifted_exp(0) is
+  return Format<S>::lifted_one;
+}
+
+// 2^lift·exp(x) for x ≤ 0 and NaN: lifted, every result but 0 has a leading bit, and one addition to the exponent makes
+// it. Multiplied by 2^−lift, or by a factor that has it in, a result without a leading bit is rounded once.
+template <class S>
+XENT_INLINE S lifted_exp(S x) {
+  using F = Format<S>;
+  using Word = typename F::Word;
+  const Reduced<S> p = reduce(x);
+  const S value = 1 + (p.f + (p.f * p.f) * exp_polynomial(p.f));
+  const S scaled = bits_of<S>(Word(bits_of<Word>(value) + (p.word << F::fraction)));
+  const S other = x < F::vanish ? S(0) : x;  // NaN stays
+  return x >= F::vanish ? scaled : other;
+}
+
+// exp(x) for x ≤ 0 and NaN.
+template <class S>
+XENT_INLINE S exp_of(S x) {
+  return lifted_exp(x) * (1 / Format<S>::lifted_one);
+}
+
+// exp(x) − 1 for x ≤ 0 and NaN.
+template <class S>
+XENT_INLINE S expm1_of(S x) {
+  x = x < -60 ? S(-60) : x;
+  const Reduced<S> p = reduce(x);
+  const S scale = power_of_two(p.n);
+  return scale * (p.f + (p.f * p.f) * exp_polynomial(p.f)) + (scale - 1);
+}
+
+XENT_INLINE float log_polynomial(float w) {
+  float p = 0x1.ddd4dap-3f;
+  p = p * w + 0x1.245c28p-2f;
+  p = p * w + 0x1.9999ecp-2f;
+  return p * w + 0x1.555556p-1f;
+}
+
+XENT_INLINE double log_polynomial(double w) {
+  double p = 0x1.2b5f68a50d903p-3;
+  p = p * w + 0x1.39fdcceb4bb45p-3;
+  p = p * w + 0x1.7462b91b8df65p-3;
+  p = p * w + 0x1.c71c62d5e53e0p-3;
+  p = p * w + 0x1.2492492dfd86cp-2;
+  p = p * w + 0x1.9999999995273p-2;
+  return p * w + 0x1.5555555555558p-1;
+}
+
+// log(1 + x) for x ≥ 0, +∞ and NaN.
+template <class S>
+XENT_INLINE S log1p_of(S x) {
+  using F = Format<S>;
+  using Word = typename F::Word;
+  const S u = 1 + x;
+  const S lost = x >= 1 ? 1 - (u - x) : x - (u - 1);  // u + lost = 1 + x
+  const Word word = bits_of<Word>(u);
+  const Word exponent = (word - F::sqrt_half) >> F::fraction;
+  const S down = bits_of<S>((F::bias - exponent) << F::fraction);
+  const S f = (bits_of<S>(word - (exponent << F::fraction)) - 1) + lost * down;
+  const S s = f / (2 + f), w = s * s;
+  const S k = bits_of<S>(exponent + bits_of<Word>(F::round)) - F::round;
+  const S value = k * F::ln2_high + (f - (s * (f - w * log_polynomial(w)) - k * F::ln2_low));
+  return x < infinity<S>() ? value : x;
+}
+
+// tanh(x), and 1 − tanh²(x), from exp(−2|x|): nothing cancels.
+template <class S>
+XENT_INLINE S tanh_of(S x) {
+  const S low = x > 0 ? -2 * x : 2 * x;
+  const S t = expm1_of(low);
+  const S value = -t / (t + 2);
+  return x > 0 ? value : -value;
+}
+
+template <class S>
+XENT_INLINE S tanh_slope(S x) {
+  const S e = exp_of(x > 0 ? -2 * x : 2 * x);
+  return 4 * e / ((1 + e) * (1 + e));
+}
+
+}  // namespace XENT_ISA

@@ -1,0 +1,305 @@
+// The binding: Python's limited API of 3.10 alone, so that one build serves every Python, and a call costs what its
+// arguments cost. Arrays come as addresses with strides in elements; the Python side keeps them alive for the call.
+#define Py_LIMITED_API 0x030a0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cmath>
+#include <exception>
+#include <initializer_list>
+
+#include "kernels.h"
+
+namespace {
+
+const xent::Kernels* kernels = nullptr;
+
+constexpr int64_t worth_threads = 1 << 15;   // numbers a thread should have before another is woken
+constexpr int64_t worth_releasing = 1 << 14;
+
+int64_t whole(PyObject* x) { return PyLong_AsLongLong(x); }
+double real(PyObject* x) { return PyFloat_AsDouble(x); }
+void* address(PyObject* x) { return PyLong_AsVoidPtr(x); }
+
+// The arguments of a call, read one after the other.
+class Reader {
+ public:
+  Reader(PyObject* const* items, Py_ssize_t count) : items_(items), count_(count) {}
+  int64_t whole() { return ::whole(next()); }
+  double real() { return ::real(next()); }
+  void* address() { return ::address(next()); }
+  PyObject* next() { return at_ < count_ ? items_[at_++] : (wrong_ = true, Py_None); }
+
+  // (address, strides): one for each batch axis, then that of the classes where the array has them. 0 is no array.
+  xent::Array array(int axes, bool classes) {
+    xent::Array a;
+    a.data = address();
+    PyObject* strides = next();
+    if (!a.data) return a;
+    if (PyTuple_Size(strides) != axes + (classes ? 1 : 0)) wrong_ = true;
+    for (int i = 0; i < axes && !wrong_; ++i) a.stride[i] = ::whole(PyTuple_GetItem(strides, i));
+    if (classes && !wrong_) a.along = ::whole(PyTuple_GetItem(strides, axes));
+    return a;
+  }
+
+  // An array shaped like the rows, contiguous.
+  xent::Array dense(int axes, const int64_t* size) {
+    xent::Array a;
+    a.data = address();
+    int64_t step = 1;
+    for (int i = axes - 1; i >= 0; step *= size[i--]) a.stride[i] = step;
+    return a;
+  }
+
+  bool failed() {
+    if (PyErr_Occurred()) return true;
+    if (!wrong_ && at_ == count_) return false;
+    PyErr_SetString(PyExc_SystemError, "xent._cpu: arguments that do not fit the kernels");
+    return true;
+  }
+
+ private:
+  PyObject* const* items_;
+  Py_ssize_t count_, at_ = 0;
+  bool wrong_ = false;
+};
+
+void read_shape(Reader& in, xent::Rows& c) {
+  PyObject* shape = in.next();
+  c.axes = int(PyTuple_Size(shape));
+  if (c.axes > xent::most_axes) {
+    c.axes = 0;
+    PyErr_SetString(PyExc_SystemError, "xent._cpu: too many axes");
+  }
+  for (int i = 0; i < c.axes; ++i) c.size[i] = whole(PyTuple_GetItem(shape, i));
+  c.classes = in.whole();
+}
+
+void run_rows(xent::Rows& c) {
+  xent::prepare(c);
+  const int64_t each = c.columns ? c.tile * c.classes : c.classes;
+  const int64_t grain = each > 0 ? (worth_threads + each - 1) / each : 1;
+  xent::parallel(c.units, grain, [](const void* data, int64_t begin, int64_t end) {
+    kernels->rows(*static_cast<const xent::Rows*>(data), begin, end);
+  }, &c);
+}
+
+// Work without the interpreter's lock.
+template <class Work>
+bool unlocked(int64_t numbers, Work work) {
+  PyThreadState* state = numbers >= worth_releasing ? PyEval_SaveThread() : nullptr;
+  bool fine = true;
+  try {
+    work();
+  } catch (const std::exception&) {
+    fine = false;
+  }
+  if (state) PyEval_RestoreThread(state);
+  if (!fine) PyErr_NoMemory();
+  return fine;
+}
+
+int64_t numbers_in(const xent::Rows& c) {
+  int64_t count = c.classes;
+  for (int i = 0; i < c.axes; ++i) count *= c.size[i];
+  return count;
+}
+
+PyObject* rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  xent::Rows c;
+  c.output = xent::Output(in.whole());
+  c.type = xent::Type(in.whole());
+  c.wide = in.whole() != 0;
+  read_shape(in, c);
+  c.x = in.array(c.axes, true);
+  c.y = in.array(c.axes, false);
+  c.q = in.array(c.axes, true);
+  c.sample_weight = in.array(c.axes, false);
+  c.upstream = in.array(c.axes, false);
+  c.class_weight = in.address();
+  c.ignore_index = in.whole();
+  c.label_smoothing = in.real(), c.softcap = in.real(), c.temperature = in.real();
+  c.loss_scale = in.real(), c.square_scale = in.real();
+  c.into = in.array(c.axes, true);
+  for (xent::Array* a : {&c.loss, &c.square, &c.lse, &c.entropy, &c.confidence, &c.prediction})
+    *a = in.dense(c.axes, c.size);
+  if (in.failed()) return nullptr;
+  if (!unlocked(numbers_in(c), [&] { run_rows(c); })) return nullptr;
+  Py_RETURN_NONE;
+}
+
+// (position, value, live, lowest, highest, own, count) of class indices: the first that is no class, the mean's divisors.
+PyObject* look(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  xent::Rows c;
+  c.wide = in.whole() != 0;
+  read_shape(in, c);
+  c.y = in.array(c.axes, false);
+  c.sample_weight = in.array(c.axes, false);
+  c.class_weight = in.address();
+  c.ignore_index = in.whole();
+  if (in.failed()) return nullptr;
+  const int64_t classes = c.classes;
+  xent::prepare(c);
+  c.classes = classes;
+  xent::Look found;
+  unlocked(numbers_in(c), [&] { found = xent::look_at(c); });
+  return Py_BuildValue("(LLLLLdd)", (long long)found.position, (long long)found.value, (long long)found.live,
+                       (long long)found.lowest, (long long)found.highest, found.own, found.count);
+}
+
+void put(void* out, xent::Type type, double value) {
+  if (type == xent::Type::float64) *static_cast<double*>(out) = value;
+  else *static_cast<float*>(out) = float(value);
+}
+
+// A plain loss of (N, C) rows in one call: the look, the losses, their reduction. −1, or where an index is no class.
+PyObject* plain(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  xent::Rows c;
+  c.type = xent::Type(in.whole());
+  c.wide = c.type == xent::Type::float64;
+  c.axes = 1;
+  c.size[0] = in.whole();
+  c.classes = in.whole();
+  c.x.data = in.address(), c.x.stride[0] = in.whole(), c.x.along = 1;
+  c.y.data = in.address(), c.y.stride[0] = 1;
+  c.ignore_index = in.whole();
+  c.label_smoothing = in.real();
+  const bool mean = in.whole() != 0;
+  c.into.data = in.address(), c.into.stride[0] = c.classes, c.into.along = 1;
+  c.loss.data = in.address(), c.loss.stride[0] = 1;
+  void* out = in.address();  // the reduced loss, in the dtype of the sums
+  if (in.failed()) return nullptr;
+  long long position = -1;
+  if (!unlocked(numbers_in(c), [&] {
+        const int64_t n = c.size[0];
+        const xent::Look found = xent::look_at(c);
+        position = found.position;
+        if (position >= 0) return;
+        if (mean) c.loss_scale = found.live ? 1 / double(found.live) : 0;
+        run_rows(c);
+        if (!out) return;
+        const double sum = xent::sum_of(c.loss.data, n, c.wide);
+        put(out, c.wide ? xent::Type::float64 : xent::Type::float32,
+            !mean ? sum : found.live ? sum / double(found.live) : std::nan(""));
+      }))
+    return nullptr;
+  return PyLong_FromLongLong(position);
+}
+
+PyObject* binary(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  xent::Binary b;
+  b.type = xent::Type(in.whole());
+  b.wide = in.whole() != 0;
+  b.count = in.whole(), b.period = in.whole();
+  b.x = in.address(), b.y = in.address(), b.weight = in.address(), b.pos_weight = in.address();
+  b.upstream = in.address();
+  b.label_smoothing = in.real(), b.softcap = in.real(), b.temperature = in.real(), b.scale = in.real();
+  b.gradient = in.address(), b.loss = in.address();
+  const bool summed = in.whole() != 0;
+  if (in.failed()) return nullptr;
+  const int64_t blocks = (b.count + xent::binary_block - 1) / xent::binary_block;
+  double total = 0;
+  if (!unlocked(b.count, [&] {
+        double* partial = summed ? new double[size_t(blocks) + 1] : nullptr;
+        b.partial = partial;
+        xent::parallel(blocks, 4, [](const void* data, int64_t begin, int64_t end) {
+          kernels->binary(*static_cast<const xent::Binary*>(data), begin, end);
+        }, &b);
+        for (int64_t i = 0; summed && i < blocks; ++i) total += partial[i];
+        delete[] partial;
+      }))
+    return nullptr;
+  return PyFloat_FromDouble(total);
+}
+
+PyObject* sum(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  void* x = in.address();
+  const int64_t n = in.whole();
+  const bool wide = in.whole() != 0;
+  if (in.failed()) return nullptr;
+  return PyFloat_FromDouble(xent::sum_of(x, n, wide));
+}
+
+PyObject* elementary(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  void *x = in.address(), *y = in.address();
+  const int64_t n = in.whole();
+  const bool wide = in.whole() != 0;
+  const int which = int(in.whole());
+  if (in.failed()) return nullptr;
+  unlocked(n, [&] { kernels->exponential(x, y, n, wide, which); });
+  Py_RETURN_NONE;
+}
+
+PyObject* choose(PyObject*, PyObject* name) {
+  PyObject* bytes = name == Py_None ? nullptr : PyUnicode_AsUTF8String(name);
+  if (name != Py_None && !bytes) return nullptr;
+  const xent::Kernels* found = xent::kernels_for(bytes ? PyBytes_AsString(bytes) : nullptr);
+  Py_XDECREF(bytes);
+  if (!found) Py_RETURN_NONE;
+  kernels = found;
+  return PyUnicode_FromString(kernels->name);
+}
+
+PyObject* set_threads(PyObject*, PyObject* number) {
+  const int64_t wanted = whole(number);
+  if (PyErr_Occurred()) return nullptr;
+  xent::set_threads(int(wanted));
+  Py_RETURN_NONE;
+}
+
+PyObject* get_threads(PyObject*, PyObject*) { return PyLong_FromLong(xent::threads()); }
+
+PyObject* reserve(PyObject*, PyObject* bytes) {
+  const int64_t size = whole(bytes);
+  if (PyErr_Occurred()) return nullptr;
+  void* memory = xent::reserve(size);
+  return memory ? PyLong_FromVoidPtr(memory) : PyErr_NoMemory();
+}
+
+PyObject* release(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  void* memory = in.address();
+  const int64_t size = in.whole();
+  if (in.failed()) return nullptr;
+  xent::release(memory, size);
+  Py_RETURN_NONE;
+}
+
+PyObject* empty_cache(PyObject*, PyObject*) { return PyLong_FromLongLong(xent::empty_cache()); }
+
+template <class Function>
+PyCFunction as_method(Function function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef methods[] = {
+    {"rows", as_method(rows), METH_FASTCALL, "Run the kernels over rows of logits; see kernels.h."},
+    {"look", as_method(look), METH_FASTCALL, "Look at class indices: the first that is no class, and the divisors."},
+    {"plain", as_method(plain), METH_FASTCALL, "A plain loss of (N, C) rows in one call."},
+    {"binary", as_method(binary), METH_FASTCALL, "Run the kernels over the elements of a binary loss."},
+    {"sum", as_method(sum), METH_FASTCALL, "The sum of numbers, in float64."},
+    {"elementary", as_method(elementary), METH_FASTCALL, "exp, log1p or tanh of numbers, for the tests."},
+    {"choose", as_method(choose), METH_O, "Take the kernels for one kind of processor; None: the best it runs."},
+    {"set_threads", as_method(set_threads), METH_O, "How many threads may work."},
+    {"get_threads", as_method(get_threads), METH_NOARGS, "How many threads may work."},
+    {"reserve", as_method(reserve), METH_O, "Memory for a large result."},
+    {"release", as_method(release), METH_FASTCALL, "Give memory back."},
+    {"empty_cache", as_method(empty_cache), METH_NOARGS, "Give kept memory to the system; how many bytes."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The C++ kernels of xent's CPU room.", -1,
+                          methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__kernels() {
+  kernels = xent::kernels_for(nullptr);
+  return PyModule_Create(&definition);
+}
