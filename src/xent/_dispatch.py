@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from typing import Any
 
@@ -34,6 +35,14 @@ def room(rows: Rows) -> Any:
 
         return cpu if cpu.serves(rows) else agnostic()
     return agnostic()
+
+
+@functools.cache
+def quick() -> Any:
+    """The short way of plain calls on torch tensors, imported when torch is there."""
+    from . import _quick
+
+    return _quick
 
 
 def agnostic() -> Any:

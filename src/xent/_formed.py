@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from ._arrays import tracing
 from ._definition import Array
 
-Slow = Callable[[Array], Array]
-Again = Callable[[Array, Array], Array]
+_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
+_transforms = torch._C._functorch.peek_interpreter_stack
+_is_batch = torch._C._functorch.is_legacy_batchedtensor
+NARROW = (torch.bfloat16, torch.float16)
+
+
+class Call(Protocol):
+    """The call that a loss came from."""
+
+    def again(self, x: Array, g: Array) -> Array:
+        """The gradient by x for a cotangent, formed anew."""
+
+    def slow(self, x: Array) -> Array:
+        """The loss in differentiable operations."""
 
 
 class Formed(torch.autograd.Function):
-    """A loss with its gradient by x, or None where `again(x, cotangent)` forms it; `slow` is the same, differentiable.
+    """A loss with its gradient by x, or None where `call` is to form it.
 
     A gradient formed with the value holds for the cotangent 1, which `loss.backward()` gives: it is handed on as it is.
     Another cotangent multiplies a float32 or float64 gradient; a narrower one is formed again from x, so that it is
@@ -23,42 +33,56 @@ class Formed(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Array, value: Array, gradient: Array, again: Again, slow: Slow) -> Array:
-        """Give the value; keep what the gradient needs."""
-        ctx.save_for_backward(x)
-        ctx.gradient, ctx.again, ctx.slow = gradient, again, slow
+    def forward(ctx: Any, x: Array, value: Array, gradient: Array, call: Call) -> Array:
+        """Give the value; keep what the gradient needs. (x with its version: saving it takes torch a microsecond.)"""
+        ctx.x, ctx.version, ctx.gradient, ctx.call = x, x._version, gradient, call
         return value
 
     @staticmethod
     def backward(ctx: Any, g: Array) -> Any:
         """The gradient times the cotangent; differentiable, if asked for, through the definition."""
         if torch.is_grad_enabled():
-            (x,) = ctx.saved_tensors
-            return torch.autograd.grad(ctx.slow(x), x, g, create_graph=True)[0], None, None, None, None
-        batched = tracing(g) or torch._C._functorch.is_legacy_batchedtensor(g)
-        return (_batched if batched else _gradient)(ctx, g), None, None, None, None
+            x = _saved(ctx)
+            return torch.autograd.grad(ctx.call.slow(x), x, g, create_graph=True)[0], None, None, None
+        if _is_batch(g) or _transforms() is not None:
+            return _batched(ctx, g), None, None, None
+        return _gradient(ctx, g), None, None, None
+
+
+def _saved(ctx: Any) -> Array:
+    """The logits, as they were when the loss was computed."""
+    if ctx.x is None:
+        text = "backward a second time through a loss of xent whose memory has been given back"
+        raise RuntimeError(f"{text}: use retain_graph=True in the first backward pass")
+    if ctx.x._version != ctx.version:
+        text = (
+            "a loss of xent needs its logits once more for this backward pass, but an inplace operation modified them"
+        )
+        raise RuntimeError(f"{text} (version {ctx.x._version}, expected {ctx.version}): modify a copy")
+    return ctx.x
 
 
 def _batched(ctx: Any, g: Array) -> Array:
     """The gradients for a batch of cotangents, through the definition."""
-    x = ctx.saved_tensors[0].detach().requires_grad_()
+    x = _saved(ctx).detach().requires_grad_()
     with torch.enable_grad():
-        return torch.autograd.grad(ctx.slow(x), x, g)[0]
+        return torch.autograd.grad(ctx.call.slow(x), x, g)[0]
 
 
 def _gradient(ctx: Any, g: Array) -> Array:
     """The gradient for a cotangent; memory that no later pass needs is given away with it."""
-    gradient, kept = ctx.gradient, torch._C._autograd._get_current_graph_task_keep_graph()
-    if gradient is not None and not kept:
-        ctx.gradient = None
-    if gradient is not None and g.ndim == 0 and g.item() == 1:
-        return gradient
-    if gradient is None or gradient.dtype in (torch.bfloat16, torch.float16):
-        return ctx.again(*ctx.saved_tensors, g)
-    return gradient * g if kept else gradient.mul_(g)
+    gradient = ctx.gradient
+    unit = gradient is not None and g.ndim == 0 and g.item() == 1
+    if not unit and (gradient is None or gradient.dtype in NARROW):
+        gradient = ctx.call.again(_saved(ctx).detach(), g)
+    elif not unit:
+        gradient = gradient * g if _keeps_graph() else gradient.mul_(g)
+    if not _keeps_graph():
+        ctx.x = ctx.gradient = None
+    return gradient
 
 
-def tied(x: Array, value: Array, gradient: Array, again: Again, slow: Slow) -> Array:
+def tied(x: Array, value: Array, gradient: Array, call: Call) -> Array:
     """The value, tied to x."""
     apply: Any = Formed.apply
-    return apply(x, value, gradient, again, slow)
+    return apply(x, value, gradient, call)

@@ -9,9 +9,8 @@ of torch's: its dispatcher takes some microseconds an operation, which is all th
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -109,19 +108,36 @@ def _part(rows: Rows, index: Array) -> Rows:
     return rows._replace(x=x, y=y, live=None, sample_weight=weight, sum_dtype=torch.float64)
 
 
+def _reduced(rows: Rows, loss: Array, square: Array) -> Array:
+    """The reduced loss; sums over rows are in float64, as the kernels' own are."""
+    if rows.options.reduction != "none":
+        loss, square = loss.double(), None if square is None else square.double()
+    return _reduction.reduce_rows(rows, loss, square)
+
+
 def _kernel(rows: Rows, scales: Any = _reduction.scales, upstream: Array = None) -> tuple[Array, Array]:
     """(reduced loss, derivative by x in x's dtype) from the C++ room."""
     loss, square, gradient = cpu.cross_entropy_with_gradient(rows, scales, upstream)
-    return _reduction.reduce_rows(rows, loss, square), gradient
+    return _reduced(rows, loss, square), gradient
 
 
-def _again(rows: Rows, x: Array, g: Array) -> Array:
+def gradient_for(rows: Rows, g: Array) -> Array:
     """The derivative by x for a cotangent: of the reduced loss, or of each row."""
-    rows = rows._replace(x=x.detach())
     if g.ndim:
         return _kernel(rows, upstream=g.to(rows.sum_dtype))[1]
     factor = g.item()
     return _kernel(rows, lambda *call: tuple(float(part) * factor for part in _reduction.scales(*call)))[1]
+
+
+class Again(NamedTuple):
+    """A call of the general way; see _formed.Call."""
+
+    rows: Rows
+    slow: Slow
+
+    def again(self, x: Array, g: Array) -> Array:
+        """The gradient for a cotangent."""
+        return gradient_for(self.rows._replace(x=x), g)
 
 
 def _by_room(rows: Rows, slow: Slow) -> Array:
@@ -135,8 +151,8 @@ def _by_room(rows: Rows, slow: Slow) -> Array:
         value, gradient = _kernel(own)
     else:
         loss, square = cpu.cross_entropy(own)
-        value, gradient = _reduction.reduce_rows(own, loss, square), None
-    return _formed.tied(x, value, gradient, functools.partial(_again, own), slow) if wanted else value
+        value, gradient = _reduced(own, loss, square), None
+    return _formed.tied(x, value, gradient, Again(own, slow)) if wanted else value
 
 
 @torch.no_grad()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _dispatch, _reduction, _validate
 from ._arrays import detached, is_torch, move_axis, readable, scalar
 from ._definition import Array, namespace
 from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
-from ._targets import warn
+from ._targets import is_compiling, warn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -117,6 +118,10 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B, 1952; smoothing: C. Szegedy et al.,
     "Rethinking the Inception architecture", 2016; z-loss: B. Zoph et al., "ST-MoE", 2022.
     """
+    if weight is None and is_torch(input) and not is_compiling():
+        value = _dispatch.quick().cross_entropy(input, target, options, sys.modules[__name__])
+        if value is not None:
+            return value
     rows = _validate.rows("cross_entropy", input, target, validated("cross_entropy", weight, options, LossOptions))
     if rows.options.inplace and is_torch(rows.x) and rows.x.requires_grad:
         return _in_place(rows)
@@ -125,6 +130,23 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
 
         return _fused.cross_entropy(rows, lambda x: _composed(rows._replace(x=x)))
     return _composed(rows)
+
+
+def _plain_rows(input: Array, target: Array, options: Any) -> Rows:
+    """The rows of a plain call."""
+    return _validate.rows("cross_entropy", input, target, validated("cross_entropy", None, options, LossOptions))
+
+
+def differentiable(input: Array, target: Array, options: Any) -> Array:
+    """The reduced loss in torch's own operations, for derivatives of every order."""
+    return _composed(_plain_rows(input, target, options))
+
+
+def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
+    """The derivative by input of the reduced loss times a cotangent."""
+    from . import _fused
+
+    return _fused.gradient_for(_plain_rows(input, target, options), cotangent)
 
 
 def _composed(rows: Rows) -> Array:
@@ -196,6 +218,10 @@ def cross_entropy_with_grad(
     ----------
     See `cross_entropy`.
     """
+    if weight is None and is_torch(input) and not is_compiling():
+        result: tuple[Array, Array] | None = _dispatch.quick().with_gradient(input, target, options)
+        if result is not None:
+            return result
     given = validated("cross_entropy_with_grad", weight, options, LossOptions)
     rows = _validate.rows("cross_entropy_with_grad", input, target, given)
     value, gradient = _value_and_gradient(_detached(rows))

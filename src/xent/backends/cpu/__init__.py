@@ -13,7 +13,10 @@ from ..._definition import Array, namespace
 from ..._options import Binary, Rows
 from . import _extension
 from ._extension import describe as describe
-from ._views import MOST_AXES, NOTHING, TYPES, address, empty, empty_like, is_wide, type_of, view, viewable
+from ._extension import kernels as kernels
+from ._extension import ready as ready
+from ._views import MOST_AXES, NOTHING, TYPES, address, empty, is_wide, type_of, view, viewable
+from ._views import empty_like as empty_like
 
 LOSS, SOFTMAX, LOG_SOFTMAX, MOMENTS = range(4)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..._arguments import whole_number
@@ -107,10 +109,24 @@ def _processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+@functools.cache
+def _borrow() -> None:
+    """Let the kernels work with PyTorch's threads, where its OpenMP is GNU's; see kernels/pool.cpp."""
+    torch = sys.modules["torch"]
+    for path in (Path(str(torch.__file__)).parent / "lib").glob("libgomp*.so*"):
+        try:
+            parallel = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        kernels().borrow(ctypes.cast(parallel, ctypes.c_void_p).value)
+
+
 def ready() -> Any:
-    """The extension, told how many threads to use."""
+    """The extension, told how many threads to use and whose."""
     global _told  # noqa: PLW0603  # what the extension knows
     extension, wanted = kernels(), get_num_threads()
+    if "torch" in sys.modules:
+        _borrow()
     if wanted != _told:
         extension.set_threads(wanted)
         _told = wanted

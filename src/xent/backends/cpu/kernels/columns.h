@@ -21,7 +21,8 @@ struct Tile {
 template <class S>
 XENT_LOOP Tile<S> tile_for(const Rows& c) {
   static thread_local Scratch memory;
-  const int64_t width = (c.tile + 15) / 16 * 16, area = c.classes * width;
+  // One cache line more than the rows need: else the classes of a row, a power of two apart, would evict each other.
+  const int64_t width = (c.tile + lanes - 1) / lanes * lanes + lanes, area = c.classes * width;
   S* start = memory.reserve<S>(3 * area + 17 * width);
   Tile<S> t;
   t.width = width;
@@ -67,7 +68,7 @@ XENT_LOOP void store_tile(T* out, int64_t step, int64_t along, int64_t classes, 
 template <class S>
 XENT_LOOP void load_targets(const Rows& c, int64_t row, const Tile<S>& t) {
   for (int64_t j = 0; j < t.n; ++j) {
-    const Target<S> target = target_of<S>(c, row + j);
+    const Target<S> target = target_of<S>(c, row + j, S(0));
     t.y[j] = target.live && target.known ? target.y : -1;
     t.own[j] = target.live && !target.known ? nan<S>() : target.own;
     t.weight[j] = target.live ? target.rows : S(0);
@@ -181,12 +182,17 @@ XENT_LOOP void tile_rest(const Tile<S>& t, int64_t classes) {
 template <class S, Base base>
 XENT_LOOP void tile_gradient(const Rows& c, const Tile<S>& t, const S* k_of, const S* pull_of, S even) {
   if (base == Base::row) tile_rest(t, c.classes);
-  for (int64_t j = 0; j < t.n; ++j) {  // the accurate form, kept until the loop below has passed
+  for (int64_t j = 0; j < t.n; ++j) {  // e and q at the spot
     const int64_t spot = base == Base::row && c.q.data ? int64_t(t.spot[j]) : t.y[j];
-    const S e = spot < 0 ? S(0) : t.z[spot * t.width + j] / one<S>(), r = stats_at(t, j).r();
-    const S at_base = base == Base::even ? even : base == Base::row && spot >= 0 ? t.q[spot * t.width + j] : S(0);
-    const S rest = base == Base::even ? even * S(c.classes - 1) : base == Base::row ? t.rest[j] : S(0);
-    const S mass = t.own[j] + at_base, k = k_of[j];
+    t.z_y[j] = spot < 0 ? S(0) : t.z[spot * t.width + j];
+    if (base == Base::row && spot >= 0) t.own[j] += t.q[spot * t.width + j];
+  }
+  const S even_rest = even * S(c.classes - 1);
+#pragma omp simd
+  for (int64_t j = 0; j < t.full; ++j) {  // the accurate form, kept until the loop below has passed
+    const S e = t.z_y[j] / one<S>(), r = stats_at(t, j).r(), k = k_of[j];
+    const S rest = base == Base::even ? even_rest : base == Base::row ? t.rest[j] : S(0);
+    const S mass = t.own[j] + (base == Base::even ? even : S(0));
     t.z_y[j] = t.scale[j] * (e == 1 ? at_top(mass, rest, k, r) : k * e - mass) + pull_of[j] * e;
   }
   for (int64_t k = 0; k < c.classes; ++k) {

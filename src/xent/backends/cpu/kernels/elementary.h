@@ -9,7 +9,7 @@
 #include <cstring>
 
 #ifndef XENT_ISA
-#define XENT_ISA plain
+#define XENT_ISA plain  // the binding, which rounds single numbers
 #endif
 
 #if defined(__GNUC__)

@@ -72,6 +72,7 @@ void prepare(Rows&);
 const Kernels* kernels_for(const char* forced);  // null: the best that this processor runs
 
 void parallel(int64_t units, int64_t grain, void (*run)(const void*, int64_t, int64_t), const void* data);
+void borrow(void* parallel_of_openmp);  // null: the pool of our own
 void set_threads(int count);
 int threads();
 

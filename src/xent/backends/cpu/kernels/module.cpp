@@ -7,15 +7,18 @@
 #include <cmath>
 #include <exception>
 #include <initializer_list>
+#include <memory>
 
 #include "kernels.h"
+#include "numbers.h"
 
 namespace {
 
 const xent::Kernels* kernels = nullptr;
 
-constexpr int64_t worth_threads = 1 << 15;   // numbers a thread should have before another is woken
-constexpr int64_t worth_releasing = 1 << 14;
+constexpr int64_t worth_threads = 1 << 16;    // numbers from which a second thread pays
+constexpr int64_t piece = 1 << 15;            // numbers that a thread takes at a time
+constexpr int64_t worth_releasing = 1 << 14;  // numbers from which others may have the interpreter meanwhile
 
 int64_t whole(PyObject* x) { return PyLong_AsLongLong(x); }
 double real(PyObject* x) { return PyFloat_AsDouble(x); }
@@ -78,8 +81,8 @@ void read_shape(Reader& in, xent::Rows& c) {
 void run_rows(xent::Rows& c) {
   xent::prepare(c);
   const int64_t each = c.columns ? c.tile * c.classes : c.classes;
-  const int64_t grain = each > 0 ? (worth_threads + each - 1) / each : 1;
-  xent::parallel(c.units, grain, [](const void* data, int64_t begin, int64_t end) {
+  const int64_t grain = each > 0 ? (piece + each - 1) / each : 1;
+  xent::parallel(c.units, each * c.units < worth_threads ? c.units + 1 : grain, [](const void* data, int64_t begin, int64_t end) {
     kernels->rows(*static_cast<const xent::Rows*>(data), begin, end);
   }, &c);
 }
@@ -129,33 +132,30 @@ PyObject* rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
-// (position, value, live, lowest, highest, own, count) of class indices: the first that is no class, the mean's divisors.
-PyObject* look(PyObject*, PyObject* const* items, Py_ssize_t count) {
-  Reader in(items, count);
-  xent::Rows c;
-  c.wide = in.whole() != 0;
-  read_shape(in, c);
-  c.y = in.array(c.axes, false);
-  c.sample_weight = in.array(c.axes, false);
-  c.class_weight = in.address();
-  c.ignore_index = in.whole();
-  if (in.failed()) return nullptr;
-  const int64_t classes = c.classes;
-  xent::prepare(c);
-  c.classes = classes;
-  xent::Look found;
-  unlocked(numbers_in(c), [&] { found = xent::look_at(c); });
-  return Py_BuildValue("(LLLLLdd)", (long long)found.position, (long long)found.value, (long long)found.live,
-                       (long long)found.lowest, (long long)found.highest, found.own, found.count);
+void put(void* out, xent::Type type, double value) {
+  using xent::Type;
+  if (type == Type::float64) plain::round_to(*static_cast<double*>(out), value);
+  if (type == Type::float32) plain::round_to(*static_cast<float*>(out), value);
+  if (type == Type::bfloat16) plain::round_to(*static_cast<plain::Bfloat16*>(out), value);
+  if (type == Type::float16) plain::round_to(*static_cast<plain::Float16*>(out), value);
 }
 
-void put(void* out, xent::Type type, double value) {
-  if (type == xent::Type::float64) *static_cast<double*>(out) = value;
-  else *static_cast<float*>(out) = float(value);
-}
+// The losses of the rows of a small call, until they are summed.
+class Losses {
+ public:
+  void* reserve(int64_t bytes) {
+    if (bytes <= int64_t(sizeof few_)) return few_;
+    many_.reset(new char[size_t(bytes)]);
+    return many_.get();
+  }
+
+ private:
+  alignas(64) char few_[4096];
+  std::unique_ptr<char[]> many_;
+};
 
 // A plain loss of (N, C) rows in one call: the look, the losses, their reduction. −1, or where an index is no class.
-PyObject* plain(PyObject*, PyObject* const* items, Py_ssize_t count) {
+PyObject* plain_rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Reader in(items, count);
   xent::Rows c;
   c.type = xent::Type(in.whole());
@@ -169,8 +169,7 @@ PyObject* plain(PyObject*, PyObject* const* items, Py_ssize_t count) {
   c.label_smoothing = in.real();
   const bool mean = in.whole() != 0;
   c.into.data = in.address(), c.into.stride[0] = c.classes, c.into.along = 1;
-  c.loss.data = in.address(), c.loss.stride[0] = 1;
-  void* out = in.address();  // the reduced loss, in the dtype of the sums
+  void* out = in.address();  // the reduced loss, in x's dtype
   if (in.failed()) return nullptr;
   long long position = -1;
   if (!unlocked(numbers_in(c), [&] {
@@ -178,12 +177,13 @@ PyObject* plain(PyObject*, PyObject* const* items, Py_ssize_t count) {
         const xent::Look found = xent::look_at(c);
         position = found.position;
         if (position >= 0) return;
+        Losses memory;
+        void* losses = memory.reserve(n * int64_t(c.wide ? sizeof(double) : sizeof(float)));
+        c.loss.data = losses, c.loss.stride[0] = 1;
         if (mean) c.loss_scale = found.live ? 1 / double(found.live) : 0;
         run_rows(c);
-        if (!out) return;
-        const double sum = xent::sum_of(c.loss.data, n, c.wide);
-        put(out, c.wide ? xent::Type::float64 : xent::Type::float32,
-            !mean ? sum : found.live ? sum / double(found.live) : std::nan(""));
+        const double sum = xent::sum_of(losses, n, c.wide);
+        put(out, c.type, !mean ? sum : found.live ? sum / double(found.live) : std::nan(""));
       }))
     return nullptr;
   return PyLong_FromLongLong(position);
@@ -253,6 +253,12 @@ PyObject* set_threads(PyObject*, PyObject* number) {
   Py_RETURN_NONE;
 }
 
+PyObject* borrow(PyObject*, PyObject* place) {
+  xent::borrow(address(place));
+  if (PyErr_Occurred()) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyObject* get_threads(PyObject*, PyObject*) { return PyLong_FromLong(xent::threads()); }
 
 PyObject* reserve(PyObject*, PyObject* bytes) {
@@ -280,13 +286,13 @@ PyCFunction as_method(Function function) {
 
 PyMethodDef methods[] = {
     {"rows", as_method(rows), METH_FASTCALL, "Run the kernels over rows of logits; see kernels.h."},
-    {"look", as_method(look), METH_FASTCALL, "Look at class indices: the first that is no class, and the divisors."},
-    {"plain", as_method(plain), METH_FASTCALL, "A plain loss of (N, C) rows in one call."},
+    {"plain", as_method(plain_rows), METH_FASTCALL, "A plain loss of (N, C) rows in one call."},
     {"binary", as_method(binary), METH_FASTCALL, "Run the kernels over the elements of a binary loss."},
     {"sum", as_method(sum), METH_FASTCALL, "The sum of numbers, in float64."},
     {"elementary", as_method(elementary), METH_FASTCALL, "exp, log1p or tanh of numbers, for the tests."},
     {"choose", as_method(choose), METH_O, "Take the kernels for one kind of processor; None: the best it runs."},
     {"set_threads", as_method(set_threads), METH_O, "How many threads may work."},
+    {"borrow", as_method(borrow), METH_O, "Work with the threads of the OpenMP whose GOMP_parallel this is; 0: our own."},
     {"get_threads", as_method(get_threads), METH_NOARGS, "How many threads may work."},
     {"reserve", as_method(reserve), METH_O, "Memory for a large result."},
     {"release", as_method(release), METH_FASTCALL, "Give memory back."},

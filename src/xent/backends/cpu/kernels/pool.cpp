@@ -1,8 +1,10 @@
-// The threads: a pool of our own, since torch and scikit-learn each bring an OpenMP that the other does not know.
+// The threads: a pool of our own, since torch and scikit-learn each bring an OpenMP that the other does not know; or, where
+// torch is loaded, the threads that it has. After each of its operations those spin for some milliseconds, so that two
+// pools on the same processors would take them from each other; the binding finds its GOMP_parallel, nothing is linked.
 //
 // A call's pieces are taken from one counter by the caller and by whichever workers wake in time; each piece is computed
 // by one thread, so the result does not depend on how many there are. A second caller, while the pool is busy, works
-// alone. After fork the child starts with a pool without threads. The pool is never destroyed: at exit workers sleep.
+// alone. After fork the child starts with a pool of its own, without threads. The pool is never destroyed: at exit workers sleep.
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -74,18 +76,30 @@ class Pool {
   int wanted_ = 0, active_ = 0, started_ = 0;
 };
 
+using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+
 std::atomic<Pool*> the_pool{nullptr};
 std::atomic<int> wanted_threads{1};
+std::atomic<Parallel> borrowed{nullptr};
+
+void after_fork() {
+  the_pool.store(nullptr);
+  borrowed.store(nullptr);
+}
+
+void watch_forks() {
+#ifndef _WIN32
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, after_fork); });
+#endif
+}
 
 Pool& pool() {
   Pool* found = the_pool.load(std::memory_order_acquire);
   if (found) return *found;
   Pool* fresh = new Pool;
   if (the_pool.compare_exchange_strong(found, fresh, std::memory_order_acq_rel)) {
-#ifndef _WIN32
-    static std::once_flag once;
-    std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr); }); });
-#endif
+    watch_forks();
     return *fresh;
   }
   delete fresh;
@@ -98,7 +112,14 @@ void parallel(int64_t units, int64_t grain, void (*run)(const void*, int64_t, in
   const int helpers = int(std::min<int64_t>(wanted_threads.load(), (units + grain - 1) / grain)) - 1;
   if (helpers <= 0) return run(data, 0, units);
   Job job{run, data, units, grain};
+  if (const Parallel team = borrowed.load())
+    return team([](void* work) { static_cast<Job*>(work)->work(); }, &job, unsigned(helpers + 1), 0);
   if (!pool().run(job, helpers)) run(data, 0, units);
+}
+
+void borrow(void* parallel_of_openmp) {
+  watch_forks();
+  borrowed.store(reinterpret_cast<Parallel>(parallel_of_openmp));
 }
 
 void set_threads(int count) { wanted_threads.store(std::max(1, count)); }

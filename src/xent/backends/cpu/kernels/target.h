@@ -37,7 +37,7 @@ struct Factors {
 };
 
 template <class S>
-XENT_INLINE Target<S> target_of(const Rows& c, int64_t row) {
+XENT_INLINE Target<S> target_of(const Rows& c, int64_t row, S even) {
   Target<S> q;
   if (c.sample_weight.data) q.rows = *at<S>(c, c.sample_weight, row);
   const S keep = S(1) - S(c.label_smoothing);
@@ -48,7 +48,7 @@ XENT_INLINE Target<S> target_of(const Rows& c, int64_t row) {
     const auto* weight = static_cast<const S*>(c.class_weight);
     q.own = q.live && q.known ? keep * (weight ? weight[q.y] : S(1)) : S(0);
   }
-  q.even = S(c.label_smoothing) / S(c.classes);
+  q.even = even;
   q.live = q.live && q.rows != 0;  // a row of weight 0 gives 0 and 0, whatever it holds
   return q;
 }
@@ -56,9 +56,10 @@ XENT_INLINE Target<S> target_of(const Rows& c, int64_t row) {
 // What the scales of a call are, in the dtype of the sums.
 template <class S>
 struct Scales {
-  S loss, square, classes;
+  S loss, square, classes, even;
   explicit Scales(const Rows& c)
-      : loss(S(c.loss_scale / c.temperature)), square(S(c.square_scale / c.temperature)), classes(S(c.classes)) {}
+      : loss(S(c.loss_scale / c.temperature)), square(S(c.square_scale / c.temperature)), classes(S(c.classes)),
+        even(S(c.label_smoothing) / S(c.classes)) {}
 };
 
 template <class S, Base base>

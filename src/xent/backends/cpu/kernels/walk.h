@@ -82,6 +82,7 @@ XENT_LOOP Stats<S> row_stats(const Rows& c, const T* x, const S* q, const T* out
 // What a block's lifted exponentials are multiplied by to be those of z − m.
 template <class S>
 XENT_INLINE S block_scale(S top, S m) {
+  if (top == m) return 1 / one<S>();  // a row of one block has nothing to wait for
   return top == -infinity<S>() ? S(0) : exp_of(top - m) / one<S>();
 }
 
@@ -161,11 +162,11 @@ XENT_LOOP const S* base_row(const Rows& c, int64_t row, const Buffers<S>& own) {
 }
 
 template <class S, class T, Base base>
-XENT_LOOP void loss_of_row(const Rows& c, int64_t row, const S* q, Buffers<S>& own) {
+XENT_LOOP void loss_of_row(const Rows& c, int64_t row, const S* q, Buffers<S>& own, const Scales<S>& scales) {
   const T* x = at<const T>(c, c.x, row);
   T* out = at<T>(c, c.into, row);
   own.e = exponentials_in(c, out, own);
-  const Target<S> target = target_of<S>(c, row);
+  const Target<S> target = target_of<S>(c, row, scales.even);
   S loss = 0, square = 0;
   if (target.live && target.known) {
     if (base == Base::row && c.q.data) q = base_row(c, row, own);
@@ -175,7 +176,7 @@ XENT_LOOP void loss_of_row(const Rows& c, int64_t row, const S* q, Buffers<S>& o
     const S z_y = target.y < 0 ? s.m : given;
     const S upstream = c.upstream.data ? *at<S>(c, c.upstream, row) : S(1);
     const Factors<S> f =
-        factors_of<S, base>(Scales<S>(c), s, target.own, target.even, target.rows, upstream, z_y);
+        factors_of<S, base>(scales, s, target.own, target.even, target.rows, upstream, z_y);
     loss = f.loss, square = f.square;
     if (out) write_gradient<S, T, base>(c, x, q, out, s, f, target, own);
   } else if (target.live) {
@@ -191,16 +192,17 @@ XENT_LOOP void loss_of_row(const Rows& c, int64_t row, const S* q, Buffers<S>& o
 template <class S, class T>
 void walk_losses(const Rows& c, int64_t begin, int64_t end) {
   Buffers<S> own = buffers_for<S>(c);
+  const Scales<S> scales(c);
   const bool even = c.label_smoothing != 0 && !c.q.data;
   if (even && c.class_weight) {
     const S* q = base_row(c, 0, own);
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::row>(c, row, q, own);
+    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::row>(c, row, q, own, scales);
   } else if (c.q.data) {
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::row>(c, row, nullptr, own);
+    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::row>(c, row, nullptr, own, scales);
   } else if (even) {
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::even>(c, row, nullptr, own);
+    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::even>(c, row, nullptr, own, scales);
   } else {
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::none>(c, row, nullptr, own);
+    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::none>(c, row, nullptr, own, scales);
   }
 }
 

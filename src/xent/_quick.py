@@ -1,0 +1,120 @@
+"""The shortest way to a loss: plain calls on eager torch tensors of the CPU, checked in a microsecond or two.
+
+A small loss is all overhead: `F.cross_entropy` and its backward pass take 40 µs for 64 rows of 10. So what a plain call
+must satisfy is asked here of the tensors alone, one call of the extension does the rest, and whatever is not plain (or
+not right) goes the general way, which has the messages.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch.autograd import forward_ad
+
+from . import _formed
+from ._definition import Array
+from .backends import cpu
+
+TENSORS = (torch.Tensor, torch.nn.Parameter)
+TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+SMALL = 1 << 15  # numbers below which one thread, and torch's own memory, are best
+_stack = torch._C._functorch.peek_interpreter_stack
+_modes = torch._C._len_torch_dispatch_stack
+_traced = torch._C._get_tracing_state
+
+
+def eager(x: Array, y: Array) -> bool:
+    """Whether both are plain tensors in the host's memory, and nothing listens to what is done with them."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in TENSORS
+        and type(y) in TENSORS
+        and x.is_cpu
+        and y.is_cpu
+        and _stack() is None
+        and _modes() == 0
+        and forward_ad._current_level < 0
+        and _traced() is None
+    )
+
+
+class General(Protocol):
+    """The general way, for what comes after the value."""
+
+    def gradient_for(self, input: Array, target: Array, cotangent: Array, options: Any) -> Array:
+        """The derivative by input of the reduced loss times a cotangent."""
+
+    def differentiable(self, input: Array, target: Array, options: Any) -> Array:
+        """The reduced loss in torch's own operations."""
+
+
+class Plain(NamedTuple):
+    """A plain call, to be made again by the general way; see _formed.Call."""
+
+    y: Array
+    options: dict[str, Any]
+    general: General
+
+    def again(self, x: Array, g: Array) -> Array:
+        """The gradient for a cotangent of the reduced loss."""
+        return self.general.gradient_for(x, self.y, g, self.options)
+
+    def slow(self, x: Array) -> Array:
+        """The loss in differentiable operations."""
+        return self.general.differentiable(x, self.y, self.options)
+
+
+def _settings(options: dict[str, Any]) -> tuple[bool, int, float] | None:
+    """(whether a mean, ignore_index, label_smoothing) of options that are plain and in their ranges, else None."""
+    if not options:
+        return True, -100, 0.0
+    known = 0
+    reduction, ignore, smoothing = "mean", -100, 0.0
+    if "reduction" in options:
+        reduction, known = options["reduction"], known + 1
+    if "ignore_index" in options:
+        ignore, known = options["ignore_index"], known + 1
+    if "label_smoothing" in options:
+        smoothing, known = options["label_smoothing"], known + 1
+    right = type(ignore) is int and type(smoothing) is float and 0.0 <= smoothing <= 1.0
+    if known != len(options) or not right or not -(2**63) <= ignore < 2**63:
+        return None
+    return (reduction == "mean", ignore, smoothing) if reduction in ("mean", "sum") else None
+
+
+def _run(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[Array, Array] | None:
+    """(the loss of a plain call, its derivative by x if wanted); None where it is not plain or an index is no class."""
+    kernels = cpu.kernels()
+    if kernels is None or not eager(x, y) or x.ndim != 2 or y.ndim != 1 or y.dtype is not torch.int64:
+        return None
+    settings, kind, (rows, classes) = _settings(options), TYPES.get(x.dtype), x.shape
+    if settings is None or kind is None or y.shape[0] != rows or classes < 2 or not rows:
+        return None
+    if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or (kind > 1 and torch.is_autocast_enabled("cpu")):
+        return None
+    mean, ignore, smoothing = settings
+    large = rows * classes > SMALL
+    kernels = cpu.ready() if large else kernels
+    value, gradient, where = torch.empty((), dtype=x.dtype), None, 0
+    if wanted:
+        gradient = cpu.empty_like(x) if large else torch.empty_like(x)
+        where = gradient.data_ptr()
+    place = kernels.plain(
+        kind, rows, classes, x.data_ptr(), classes, y.data_ptr(), ignore, smoothing, mean, where, value.data_ptr()
+    )
+    return None if place >= 0 else (value, gradient)
+
+
+def cross_entropy(x: Array, y: Array, options: dict[str, Any], general: Any) -> Array | None:
+    """The loss of a plain call, tied to x."""
+    wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
+    result = _run(x, y, options, wanted=wanted)
+    return (
+        _formed.tied(x, *result, Plain(y, options, general)) if wanted and result is not None else result and result[0]
+    )
+
+
+def with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, Array] | None:
+    """The loss of a plain call and its derivative by x, whether x requires one or not."""
+    return _run(x, y, options, wanted=True)
