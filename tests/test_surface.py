@@ -110,6 +110,7 @@ def test_exports() -> None:
         "losses",
         "binary",
         "backends",
+        "bench",
         "classify",
         "cli",
     }

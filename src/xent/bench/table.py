@@ -10,7 +10,7 @@ from .results import BYTES, NOISY, SECONDS, Result, Row, is_noisy, noise
 
 __all__ = ["block", "heading", "quantity", "summary"]
 
-LINE = "  {:<24}{:>10}  {:>5}  {:<40}{:<22}{}"
+LINE = "  {:<24}{:>10}  {:>5}  {:<46}{:<21}{}"
 TIMES = ("", "median", "runs", "xent against it (quartiles)", "goal", "")
 SIZES = ("", "peak", "", "beyond the inputs, against the logits", "goal", "")
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from ..cases import BOTH, Case
 from ..inputs import Inputs
 from ..measure import Step
@@ -18,8 +15,11 @@ Array = Any
 
 def step(case: Case, inputs: Inputs) -> Step | None:
     """The case, compiled; its inputs are copied once, outside of the timing."""
+    import jax
+    import jax.numpy as jnp
+
     if case.work == "linear":
-        return None
+        return _linear_layer(case, inputs)
     x = jnp.asarray(inputs.logits, dtype=case.dtype)
     if case.work not in ("binary", "cross_entropy"):
         kin = jax.jit(getattr(jax.nn, case.work), static_argnums=1)
@@ -33,13 +33,34 @@ def step(case: Case, inputs: Inputs) -> Step | None:
     return Step(lambda: (jax.block_until_ready(forward(x, y)), None))
 
 
+def _linear_layer(case: Case, inputs: Inputs) -> Step:
+    """A linear layer and its cross-entropy, with both gradients where the case has a backward pass."""
+    import jax
+    import jax.numpy as jnp
+
+    x, weight = (jnp.asarray(part, dtype=case.dtype) for part in (inputs.features, inputs.weight))
+    y, of_logits = jnp.asarray(inputs.target, dtype=jnp.int32), _cross_entropy(case)
+
+    def loss(x: Array, weight: Array, y: Array) -> Array:
+        return of_logits(x @ weight.T, y)
+
+    function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)) if case.passes == BOTH else loss)
+    if case.passes == BOTH:
+        return Step(lambda: jax.block_until_ready(function(x, weight, y)))
+    return Step(lambda: (jax.block_until_ready(function(x, weight, y)), None))
+
+
 def binary(x: Array, y: Array) -> Array:
     """The mean of log(1 + exp(x)) − y·x."""
+    import jax.numpy as jnp
+
     return (jnp.logaddexp(0, x) - x * y).mean()
 
 
 def _cross_entropy(case: Case) -> Any:
     """The mean of −⟨q, log p⟩, classes on axis 1."""
+    import jax
+    import jax.numpy as jnp
 
     def loss(x: Array, y: Array) -> Array:
         log_p = jax.nn.log_softmax(x, axis=1)
