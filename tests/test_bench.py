@@ -130,7 +130,7 @@ def test_rounds_rotate_and_ratios_compare_neighbours() -> None:
     clock = Clock()
     # Both slow down together, fourfold: the ratio of medians would not see it, the ratios of the rounds do.
     steps = {"xent": clock.step("xent", 1.0, 1.0, 4.0), "torch": clock.step("torch", 3.0, 3.0, 12.0)}
-    timings = measure(steps, "xent", Budget(1e9, runs=4), clock)
+    timings = measure(steps, "xent", Budget(1e9, runs=4), clock=clock)
     assert clock.calls[2:] == ["xent", "torch", "torch", "xent"] * 2
     assert timings.ratio("torch", "xent") == Spread(3.0, 3.0, 3.0)
     assert timings.seconds("xent") == [1.0, 4.0, 1.0, 1.0]
@@ -138,9 +138,16 @@ def test_rounds_rotate_and_ratios_compare_neighbours() -> None:
 
 def test_what_is_refreshed_is_not_timed() -> None:
     clock = Clock()
-    timings = measure({"xent": clock.step("xent", 1.0, prepare=50.0)}, "xent", Budget(1e9, runs=3), clock)
+    timings = measure({"xent": clock.step("xent", 1.0, prepare=50.0)}, "xent", Budget(1e9, runs=3), clock=clock)
     assert timings.seconds("xent") == [1.0] * 3
     assert clock.calls == ["refresh xent", "xent"] * 4
+
+
+def test_what_is_warm_is_not_warmed_up() -> None:
+    clock = Clock()
+    steps = {"xent": clock.step("xent", 1.0), "torch": clock.step("torch", 1.0)}
+    measure(steps, "xent", Budget(1e9, runs=1), {"torch"}, clock)
+    assert clock.calls == ["xent", "xent", "torch"]
 
 
 def test_the_slow_sit_out_beside_one_that_never_does() -> None:
@@ -151,7 +158,7 @@ def test_the_slow_sit_out_beside_one_that_never_does() -> None:
         "middling": clock.step("middling", 0.5),
         "fast": clock.step("fast", 0.001),
     }
-    timings = measure(steps, "xent", Budget(12.0), clock)
+    timings = measure(steps, "xent", Budget(12.0), clock=clock)
     assert len(timings.seconds("slow")) == 3
     assert len(timings.seconds("middling")) == 6
     assert len(timings.seconds("fast")) > 100
@@ -160,13 +167,15 @@ def test_the_slow_sit_out_beside_one_that_never_does() -> None:
 
 def test_the_seconds_bound_a_slow_first() -> None:
     clock = Clock()
-    timings = measure({"xent": clock.step("xent", 2.0), "copy": clock.step("copy", 0.01)}, "xent", Budget(4.0), clock)
+    timings = measure(
+        {"xent": clock.step("xent", 2.0), "copy": clock.step("copy", 0.01)}, "xent", Budget(4.0), clock=clock
+    )
     assert len(timings.rounds) == 5
 
 
 def test_without_the_first_the_others_are_timed() -> None:
     clock = Clock()
-    timings = measure({"torch": clock.step("torch", 1.0)}, "xent", Budget(1.0), clock)
+    timings = measure({"torch": clock.step("torch", 0.5)}, "xent", Budget(1.0), clock=clock)
     rows = results.timed_rows(Case("linear", (1, 1, 1)), timings, ["xent", "torch"], {"xent": "not in this build"})
     assert [(row.peer, row.runs, row.ratio, row.note) for row in rows] == [
         ("xent", 0, None, "not in this build"),

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-__all__ = ["MEMORY_SUITES", "SUITES", "SWEEPS", "Case", "Goal", "shrunk"]
+__all__ = ["MEMORY_SUITES", "MEMORY_SWEEPS", "SUITES", "SWEEPS", "Case", "Goal", "shrunk"]
 
 XENT = "xent"
 EAGER, COMPILED, CHUNKED = "torch eager", "torch.compile", "torch chunked"
@@ -145,3 +145,4 @@ SWEEPS = {
     "cpu": [Case("cross_entropy", shape) for shape in ((64, 10), (512, 128), (1024, 1000), (512, 32000))],
     "linear": [Case("linear", (rows, 512, 32000)) for rows in (256, 1024)],
 }
+MEMORY_SWEEPS = {"memory": [Case("cross_entropy", (rows, 32000)) for rows in (256, 1024)]}

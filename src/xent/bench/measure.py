@@ -6,14 +6,14 @@ import contextlib
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["Budget", "Spread", "Step", "Timings", "measure"]
+__all__ = ["SLOW_SECONDS", "Budget", "Spread", "Step", "Timings", "measure"]
 
 LEAST_ROUNDS, LEAST_OF_SLOW, MOST_ROUNDS = 5, 3, 4000
-SLOW_SECONDS = 1.5
+SLOW_SECONDS = 0.6
 WARM_UP_SECONDS = 0.2
 
 
@@ -75,18 +75,23 @@ class Timings:
 
 
 def measure(
-    steps: Mapping[str, Step], first: str, budget: Budget, clock: Callable[[], float] = time.perf_counter
+    steps: Mapping[str, Step],
+    first: str,
+    budget: Budget,
+    warm: Collection[str] = (),
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Timings:
     """Time the steps in rounds, each round beginning with another one of them.
 
     One that has had its share of the seconds sits out, once it has run often enough; `first`, where it is there, never
-    does, so that every time has one of `first` beside it.
+    does, so that every time has one of `first` beside it. What is `warm` has run long enough before.
     """
     names = list(steps)
     spent, runs = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     rounds: list[dict[str, float]] = []
     for name in names:
-        _warm_up(steps[name], clock)
+        if name not in warm:
+            _warm_up(steps[name], clock)
     with _without_garbage_collection():
         for turn in range(budget.runs or MOST_ROUNDS):
             order = names[turn % len(names) :] + names[: turn % len(names)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .cases import XENT, Case
 from .inputs import Inputs, inputs_of
 from .machine import Others
-from .measure import Budget, Step, Timings, measure
+from .measure import SLOW_SECONDS, Budget, Step, Timings, measure
 from .peers import FLOORS, PEERS, Peer, is_installed
 from .reference import answer_of, fault
 from .results import Result, timed_rows
@@ -32,23 +33,25 @@ def run(case: Case, plan: Plan, say: Callable[[str], object] = lambda _: None) -
     if case.library == "torch" and not is_installed("torch"):
         return Result(case, timed_rows(case, Timings([]), [XENT], {XENT: "needs PyTorch: pip install 'xent[torch]'"}))
     inputs = inputs_of(case)
-    steps, notes = _checked(case, inputs, [peer for peer in PEERS if peer.name not in plan.without], say)
+    steps, notes, warm = _checked(case, inputs, [peer for peer in PEERS if peer.name not in plan.without], say)
     say("timing")
     seconds = plan.seconds if case.size >= SMALL_ELEMENTS else plan.seconds / 3
     others = Others()
-    timings = measure(steps, XENT, Budget(seconds, plan.runs)) if steps else Timings([])
+    timings = measure(steps, XENT, Budget(seconds, plan.runs), warm) if steps else Timings([])
     names = [peer.name for peer in PEERS if peer.name in steps or peer.name in notes]
     return Result(case, timed_rows(case, timings, names, notes), others.share())
 
 
 def _checked(
     case: Case, inputs: Inputs, peers: Sequence[Peer], say: Callable[[str], object]
-) -> tuple[dict[str, Step], dict[str, str]]:
-    """The steps that give the right answer, and why the others do not run."""
+) -> tuple[dict[str, Step], dict[str, str], set[str]]:
+    """The steps that give the right answer, why the others do not run, and which took long enough to be warm."""
     steps: dict[str, Step] = {}
     notes: dict[str, str] = {}
+    warm: set[str] = set()
     for peer in peers:
         say(peer.name)
+        started = time.perf_counter()
         try:
             step = peer.step(case, inputs)
             if step is None:
@@ -61,11 +64,13 @@ def _checked(
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error) else repr(error)
             )
             continue
-        if wrong is None:
-            steps[peer.name] = step
-        else:
+        if wrong is not None:
             notes[peer.name] = f"wrong, not timed: {wrong}"
-    return steps, notes
+            continue
+        steps[peer.name] = step
+        if time.perf_counter() - started > SLOW_SECONDS and peer.name not in FLOORS:
+            warm.add(peer.name)
+    return steps, notes, warm
 
 
 def _fault(case: Case, step: Step) -> str | None:

@@ -14,14 +14,14 @@ import click
 from xent.errors import OptionError
 
 from . import machine, table
-from .cases import COMPILED, MEMORY_SUITES, SUITES, SWEEPS, Case, shrunk
+from .cases import COMPILED, MEMORY_SUITES, MEMORY_SWEEPS, SUITES, SWEEPS, Case, shrunk
 from .memory import measure_memory
 from .results import BYTES, SECONDS, Result, as_json
 from .run import Plan, run
 
 __all__ = ["Options", "run_suite", "selected"]
 
-CASE_SECONDS = {"cpu": 7.0, "softmax": 5.0, "small": 10.0, "linear": 12.0}
+CASE_SECONDS = {"cpu": 5.0, "softmax": 3.0, "small": 10.0, "linear": 10.0}
 QUICK_SECONDS, QUICK_SHRINK = 0.6, 8
 
 
@@ -59,10 +59,15 @@ def run_suite(suite: str, options: Options, command: str) -> None:
 
 def cases_of(suite: str, options: Options) -> tuple[list[Case], list[Case]]:
     """The cases to time and those to take the peak memory of."""
-    sweep = SWEEPS.get(suite, []) if options.plot_file is not None else []
+    curves = options.plot_file is not None
     shrink = options.shrink * (QUICK_SHRINK if options.quick else 1)
-    timed = [shrunk(case, shrink) for case in selected([*SUITES.get(suite, []), *sweep], options.only)]
-    weighed = [shrunk(case, shrink) for case in selected(MEMORY_SUITES.get(suite, []), options.only)]
+    timed, weighed = (
+        [
+            shrunk(case, shrink)
+            for case in selected([*cases.get(suite, []), *sweeps.get(suite, []) * curves], options.only)
+        ]
+        for cases, sweeps in ((SUITES, SWEEPS), (MEMORY_SUITES, MEMORY_SWEEPS))
+    )
     if not timed and not weighed:
         names = "\n  ".join(case.name for case in [*SUITES.get(suite, []), *MEMORY_SUITES.get(suite, [])])
         raise OptionError(f"--only {options.only!r} matches no case of {suite}; the cases are\n  {names}")

@@ -34,7 +34,7 @@ def _line(row: Row) -> str:
     """A row: figure, ratio, goal, and whether it is met."""
     goal = "" if row.goal is None else str(row.goal)
     if row.value is None:
-        return LINE.format(row.peer, "–", "", row.note, goal, "").rstrip()
+        return LINE.format(row.peer, "–", "", row.note + "  " * bool(row.note), goal, "").rstrip()
     runs = "" if row.unit == BYTES else row.runs
     verdict = {None: "", True: "met", False: "missed"}[row.met]
     return LINE.format(row.peer, quantity(row.value.middle, row.unit), runs, _against(row), goal, verdict).rstrip()

@@ -23,14 +23,22 @@ def step(case: Case, inputs: Inputs) -> Step | None:
     x = jnp.asarray(inputs.logits, dtype=case.dtype)
     if case.work not in ("binary", "cross_entropy"):
         kin = jax.jit(getattr(jax.nn, case.work), static_argnums=1)
-        return Step(lambda: (jax.block_until_ready(kin(x, -1)), None))
+        return Step(lambda: (_done(kin(x, -1)), None))
     y = jnp.asarray(inputs.target, dtype=case.dtype if inputs.target.dtype.kind == "f" else jnp.int32)
     loss = binary if case.work == "binary" else _cross_entropy(case)
     if case.passes == BOTH:
         both = jax.jit(jax.value_and_grad(loss))
-        return Step(lambda: jax.block_until_ready(both(x, y)))
+        return Step(lambda: _done(both(x, y)))
     forward = jax.jit(loss)
-    return Step(lambda: (jax.block_until_ready(forward(x, y)), None))
+    return Step(lambda: (_done(forward(x, y)), None))
+
+
+def _done(result: Any) -> Any:
+    """A result when it is there: JAX gives it before it is computed."""
+    import jax
+
+    wait: Any = jax.block_until_ready
+    return wait(result)
 
 
 def _linear_layer(case: Case, inputs: Inputs) -> Step:
@@ -46,8 +54,8 @@ def _linear_layer(case: Case, inputs: Inputs) -> Step:
 
     function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)) if case.passes == BOTH else loss)
     if case.passes == BOTH:
-        return Step(lambda: jax.block_until_ready(function(x, weight, y)))
-    return Step(lambda: (jax.block_until_ready(function(x, weight, y)), None))
+        return Step(lambda: _done(function(x, weight, y)))
+    return Step(lambda: (_done(function(x, weight, y)), None))
 
 
 def binary(x: Array, y: Array) -> Array:
