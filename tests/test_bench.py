@@ -61,7 +61,8 @@ def test_every_case_has_a_name_of_its_own() -> None:
 
 def test_goals_of_speed_time_and_size() -> None:
     assert Goal("torch eager", 5).met(5.0)
-    assert not Goal("torch eager", 5).met(4.9)
+    assert not Goal("torch eager", 5).met(4.99)
+    assert Goal("torch eager", 1).met(0.996)
     assert Goal("copy", 1.1, "time").met(1 / 1.09)
     assert not Goal("copy", 1.1, "time").met(1 / 1.11)
     assert Goal("xent", 1.02, "the logits").met(1.02)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
@@ -75,7 +74,6 @@ def test_what_the_measuring_process_says_is_shown(bench, monkeypatch):
     [
         (("small", "--only", "jam"), "--only 'jam' matches no case of small"),
         (("small", "--json", "no/folder/f.json"), "there is no folder"),
-        (("gpu",), command.NO_GPU_SUITE if importlib.util.find_spec("xent.bench.gpu") is None else "needs a GPU"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_measured(bench, words, text):
@@ -88,6 +86,17 @@ def test_what_is_wrong_is_told_before_anything_is_measured(bench, words, text):
 def test_a_missing_library_is_named(bench, monkeypatch):
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
     assert bench("small", code=2).stderr == "xent: xent bench needs tqdm: pip install 'xent[train]'\n"
+
+
+def test_the_suite_of_gpus_is_called_where_there_is_a_gpu(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(command, "GPU_SCRIPT", tmp_path / "gpu.py")
+    assert bench("gpu", code=2).stderr == f"xent: {command.NO_GPU_SUITE}\n"
+    (tmp_path / "gpu.py").write_text("import sys\ndef main():\n    print(sys.argv)\n")
+    assert "needs a GPU that torch can use" in bench("gpu", code=2).stderr
+    monkeypatch.setattr(command, "_has_gpu", lambda: True)
+    monkeypatch.setattr(command.sys, "argv", [])
+    assert bench("gpu", "--rows", "8").stdout == "['xent bench gpu', '--rows', '8']\n"
 
 
 def test_quick_is_an_eighth_and_compiles_nothing():

@@ -25,10 +25,13 @@ class Goal:
     of: str = "speed"
 
     def met(self, ratio: float) -> bool:
-        """Whether a ratio is within the bound: the peer's time over xent's, or xent's size over that of `of`."""
-        if self.of in ("speed", "time"):
-            return ratio >= self.bound if self.of == "speed" else ratio * self.bound >= 1
-        return ratio <= self.bound
+        """Whether a ratio, as the table shows it, is within the bound.
+
+        It is the peer's time over xent's, or xent's size over that of `of`.
+        """
+        if self.of == "speed":
+            return round(ratio, 2) >= self.bound
+        return round(1 / ratio, 2) <= self.bound if self.of == "time" else round(ratio, 3) <= self.bound
 
     def __str__(self) -> str:
         if self.of == "speed":

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["draw", "panels"]
 
 Curve = list[tuple[int, float]]
-COLOURS = ("#dc2626", "#2563eb", "#0891b2", "#7c3aed", "#16a34a", "#ca8a04", "#ea580c", "#db2777")
+COLOURS = ("#dc2626", "#2563eb", "#0891b2", "#7c3aed", "#16a34a", "#ca8a04", "#ea580c", "#78350f")
 GREY = "#64748b"
+FLOOR_STYLES = (":", "--", ":")
 COLUMNS, WIDTH, HEIGHT = 2, 6.4, 4.6
 
 
@@ -60,7 +61,7 @@ def _panel(axes: Axes, name: str, curves: dict[str, Curve]) -> None:
         floor = peer in FLOORS
         colour = GREY if floor else COLOURS[names.index(peer) % len(COLOURS)]
         sizes, values = zip(*curve, strict=True)
-        style = ":" if floor else "-"
+        style = FLOOR_STYLES[FLOORS.index(peer)] if floor else "-"
         width = 2.4 if peer == XENT else 1.4
         axes.plot(sizes, values, color=colour, linestyle=style, linewidth=width, marker="o", markersize=4, label=peer)
     axes.set(xscale="log", yscale="log", title=family, xlabel="logits (elements)")
