@@ -95,7 +95,7 @@ def test_the_suite_of_gpus_is_called_where_there_is_a_gpu(bench, tmp_path, monke
     (tmp_path / "gpu.py").write_text("import sys\ndef main():\n    print(sys.argv)\n")
     assert "needs a GPU that torch can use" in bench("gpu", code=2).stderr
     monkeypatch.setattr(command, "_has_gpu", lambda: True)
-    monkeypatch.setattr(command.sys, "argv", [])
+    monkeypatch.setattr(command.sys, "argv", command.sys.argv)
     assert bench("gpu", "--rows", "8").stdout == "['xent bench gpu', '--rows', '8']\n"
 
 

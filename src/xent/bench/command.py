@@ -90,7 +90,7 @@ def gpu(arguments: tuple[str, ...]) -> None:
 
 
 def _gpu_suite() -> Callable[[], object]:
-    """The main function of xent.bench.gpu, or of benchmarks/gpu.py where xent runs from its source; it reads sys.argv."""
+    """The main function of xent.bench.gpu, or of benchmarks/gpu.py beside the source; it reads sys.argv."""
     if importlib.util.find_spec("xent.bench.gpu") is not None:
         main: Callable[[], object] = importlib.import_module("xent.bench.gpu").main
         return main
