@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 
 import numpy as np
@@ -127,14 +128,14 @@ class Clock:
         return Step(run, refresh if prepare else None)
 
 
-def test_rounds_rotate_and_ratios_compare_neighbours() -> None:
+def test_rounds_are_shuffled_and_ratios_compare_neighbours() -> None:
     clock = Clock()
     # Both slow down together, fourfold: the ratio of medians would not see it, the ratios of the rounds do.
     steps = {"xent": clock.step("xent", 1.0, 1.0, 4.0), "torch": clock.step("torch", 3.0, 3.0, 12.0)}
-    timings = measure(steps, "xent", Budget(1e9, runs=4), clock=clock)
-    assert clock.calls[2:] == ["xent", "torch", "torch", "xent"] * 2
+    timings = measure(steps, "xent", Budget(1e9, runs=30), warm=steps, clock=clock)
+    assert {tuple(clock.calls[i : i + 2]) for i in range(0, 60, 2)} == {("xent", "torch"), ("torch", "xent")}
     assert timings.ratio("torch", "xent") == Spread(3.0, 3.0, 3.0)
-    assert timings.seconds("xent") == [1.0, 4.0, 1.0, 1.0]
+    assert timings.seconds("xent") == [1.0, 1.0, 4.0] * 10
 
 
 def test_what_is_refreshed_is_not_timed() -> None:
@@ -214,7 +215,8 @@ def test_every_peer_computes_every_case_right(case: Case) -> None:
             if step.prepare is not None:
                 step.prepare()
             value, gradients = step.run()
-            found[peer.name] = None if peer.name in FLOORS else reference.fault(case, right, value, gradients)
+            slack = 1.0 if peer.name == "xent" else reference.OF_PEERS
+            found[peer.name] = None if peer.name in FLOORS else reference.fault(case, right, value, gradients, slack)
     assert set(found.values()) == {None}, found
     assert found.keys() >= {"torch eager"}
     assert found.keys() & set(FLOORS)
@@ -248,8 +250,7 @@ def test_what_is_wrong_is_found(spoil, what) -> None:
     right = reference.answer_of(case)
     value, gradient = xent.cross_entropy_with_grad(inputs_of(case).logits, inputs_of(case).target)
     assert reference.fault(case, right, value, gradient) is None
-    with pytest.raises(AssertionError, match=what):
-        raise AssertionError(reference.fault(case, right, *spoil(value, gradient)))
+    assert re.match(what, reference.fault(case, right, *spoil(value, gradient)) or "nothing")
 
 
 def test_the_reference_is_what_torch_computes_in_float64() -> None:

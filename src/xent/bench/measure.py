@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, NamedTuple
 
 __all__ = ["SLOW_SECONDS", "Budget", "Spread", "Step", "Timings", "measure"]
@@ -81,22 +82,22 @@ def measure(
     warm: Collection[str] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timings:
-    """Time the steps in rounds, each round beginning with another one of them.
+    """Time the steps in rounds, each in an order of its own, lest one always start with what another left in the caches.
 
     One that has had its share of the seconds sits out, once it has run often enough; `first`, where it is there, never
     does, so that every time has one of `first` beside it. What is `warm` has run long enough before.
     """
-    names = list(steps)
+    names, random = list(steps), Random(0)
     spent, runs = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     rounds: list[dict[str, float]] = []
     for name in names:
         if name not in warm:
             _warm_up(steps[name], clock)
     with _without_garbage_collection():
-        for turn in range(budget.runs or MOST_ROUNDS):
-            order = names[turn % len(names) :] + names[: turn % len(names)]
+        for _ in range(budget.runs or MOST_ROUNDS):
             share = budget.seconds / len(names) if sum(spent.values()) < budget.seconds else 0.0
-            due = [name for name in order if budget.runs or _is_due(spent[name], runs[name], share)]
+            random.shuffle(names)
+            due = [name for name in names if budget.runs or _is_due(spent[name], runs[name], share)]
             if not due:
                 break
             if first in steps and first not in due:

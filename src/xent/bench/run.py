@@ -11,7 +11,7 @@ from .inputs import Inputs, inputs_of
 from .machine import Others
 from .measure import SLOW_SECONDS, Budget, Step, Timings, measure
 from .peers import FLOORS, PEERS, Peer, is_installed
-from .reference import answer_of, fault
+from .reference import OF_PEERS, answer_of, fault
 from .results import Result, timed_rows
 
 __all__ = ["Plan", "run"]
@@ -58,7 +58,7 @@ def _checked(
                 if peer.name == XENT:
                     notes[XENT] = NOT_IN_BUILD
                 continue
-            wrong = None if peer.name in FLOORS else _fault(case, step)
+            wrong = None if peer.name in FLOORS else _fault(case, step, 1.0 if peer.name == XENT else OF_PEERS)
         except Exception as error:  # a peer that fails is shown as such, and the others go on
             notes[peer.name] = (
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error) else repr(error)
@@ -73,8 +73,9 @@ def _checked(
     return steps, notes, warm
 
 
-def _fault(case: Case, step: Step) -> str | None:
+def _fault(case: Case, step: Step, slack: float) -> str | None:
     """Run a step once and hold its result against float64."""
     if step.prepare is not None:
         step.prepare()
-    return fault(case, answer_of(case), *step.run())
+    value, gradients = step.run()
+    return fault(case, answer_of(case), value, gradients, slack)
