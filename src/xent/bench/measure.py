@@ -82,7 +82,7 @@ def measure(
     warm: Collection[str] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timings:
-    """Time the steps in rounds, each in an order of its own, lest one always start with what another left in the caches.
+    """Time the steps in rounds, each in an order of its own, lest one always follow the same other one.
 
     One that has had its share of the seconds sits out, once it has run often enough; `first`, where it is there, never
     does, so that every time has one of `first` beside it. What is `warm` has run long enough before.
