@@ -19,9 +19,9 @@ __all__ = ["OF_PEERS", "Answer", "answer_of", "fault"]
 
 Floats = npt.NDArray[np.float64]
 BLOCK = 1 << 19
-# How far xent may be off, relative to an element and to the mean of all: log-probabilities near −10 are multiples of 1/16
-# in bfloat16, which is 6 % of a probability. A mean loss may be off by a quarter of it; the peers by four times as much,
-# which torch's chunked linear loss needs in bfloat16.
+# How far xent may be off, relative to an element and to the mean of all: log-probabilities near −10 are multiples of
+# 1/16 in bfloat16, which is 6 % of a probability. A mean loss may be off by a quarter of it; the peers by four times as
+# much, which torch's chunked linear loss needs in bfloat16.
 TOLERANCE = {"float64": 1e-10, "float32": 2e-4, "float16": 2e-2, "bfloat16": 8e-2}
 OF_A_MEAN, OF_PEERS = 0.25, 4.0
 
