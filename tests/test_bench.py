@@ -167,6 +167,14 @@ def test_the_slow_sit_out_beside_one_that_never_does() -> None:
     assert all("xent" in times for times in timings.rounds)
 
 
+def test_a_slow_peer_does_not_end_the_rounds_of_quick_ones() -> None:
+    clock = Clock()
+    seconds = {"xent": 0.1, "slow": 3.0, "copy": 0.05}
+    steps = {name: clock.step(name, each) for name, each in seconds.items()}
+    timings = measure(steps, "xent", Budget(6.0), clock=clock)
+    assert [len(timings.seconds(name)) for name in seconds] == [21, 3, 21]
+
+
 def test_the_seconds_bound_a_slow_first() -> None:
     clock = Clock()
     timings = measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -85,17 +86,20 @@ def measure(
     """Time the steps in rounds, each in an order of its own, lest one always follow the same other one.
 
     One that has had its share of the seconds sits out, once it has run often enough; `first`, where it is there, never
-    does, so that every time has one of `first` beside it. What is `warm` has run long enough before.
+    does, so that every time has one of `first` beside it. What is `warm` has run long enough before. Slow peers
+    do not end the rounds of quick ones while `first` has its share left.
     """
     names, random = list(steps), Random(0)
     spent, runs = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     rounds: list[dict[str, float]] = []
+    quota = budget.seconds / len(names)
     for name in names:
         if name not in warm:
             _warm_up(steps[name], clock)
     with _without_garbage_collection():
         for _ in range(budget.runs or MOST_ROUNDS):
-            share = budget.seconds / len(names) if sum(spent.values()) < budget.seconds else 0.0
+            time_left = sum(spent.values()) < budget.seconds or spent.get(first, math.inf) < quota
+            share = quota if time_left else 0.0
             random.shuffle(names)
             due = [name for name in names if budget.runs or _is_due(spent[name], runs[name], share)]
             if not due:
