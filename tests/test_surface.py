@@ -56,7 +56,7 @@ LEVELS = [
     {"_fused", "_quick", "_dispatch"},
     {"softmax", "losses", "binary"},
     {"nn", "models"},
-    {"classify", "tour"},
+    {"bench", "classify", "tour"},
     {"_info", "", "cli", "__main__"},
 ]
 HEAVY = ("torch", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
@@ -110,6 +110,7 @@ def test_exports() -> None:
         "losses",
         "binary",
         "backends",
+        "bench",
         "classify",
         "cli",
     }

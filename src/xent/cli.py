@@ -18,6 +18,7 @@ COMMANDS = {
     "tour": "xent.tour.command",
     "train": "xent.classify.commands",
     "predict": "xent.classify.commands",
+    "bench": "xent.bench.command",
     "info": "xent._info",
 }
 
@@ -48,4 +49,4 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="xent")
 def main() -> None:
-    """Softmax and cross-entropy: see them (tour), train with them (train, predict), look at the machine (info)."""
+    """Softmax and cross-entropy: see them (tour), train (train, predict), time (bench), look at the machine (info)."""
