@@ -12,7 +12,7 @@ import numpy as np
 from . import _plain
 from ._arrays import is_jax, is_numpy, is_torch, tracing
 from ._definition import Array
-from ._options import Rows
+from ._options import Binary, Rows
 
 
 def rules(x: Array) -> Any:
@@ -34,6 +34,15 @@ def room(rows: Rows) -> Any:
         from .backends import cpu
 
         return cpu if cpu.serves(rows) else agnostic()
+    return agnostic()
+
+
+def binary_room(call: Binary) -> Any:
+    """The room that computes these elements."""
+    if is_numpy(call.x):
+        from .backends import cpu
+
+        return cpu if cpu.serves_binary(call) else agnostic()
     return agnostic()
 
 

@@ -189,9 +189,51 @@ def cross_entropy(rows: Rows, slow: Slow) -> Array:
     return _tied(rows.x, value, gradient, slow)
 
 
+def _binary_kernel(call: Binary, g: Array = None) -> tuple[Array, Array]:
+    """(reduced binary loss, derivative by x, times a cotangent) from the C++ room."""
+    scale, upstream = float(_reduction.element_scale(call.x, call.options)), None
+    if g is not None and g.ndim:
+        upstream = g.to(call.y.dtype).contiguous()
+    elif g is not None:
+        scale = scale * g.item()
+    total, gradient = cpu.binary_gradient(call, scale, upstream)
+    if call.options.reduction == "none":
+        return None, gradient
+    sums = torch.tensor(total, dtype=torch.float64)
+    mean = call.options.reduction == "mean"
+    divisor = _reduction.element_count(call.x, call.options) if mean else 1
+    return _reduction.quotient(sums, divisor, call.options.on_empty).to(call.dtype), gradient
+
+
+class AgainBinary(NamedTuple):
+    """A call of a binary loss; see _formed.Call."""
+
+    call: Binary
+    slow: Slow
+
+    def again(self, x: Array, g: Array) -> Array:
+        """The gradient for a cotangent."""
+        return _binary_kernel(self.call._replace(x=x), g)[1]
+
+
+def _binary_by_room(call: Binary, slow: Slow) -> Array:
+    """The reduced binary loss from the C++ room, tied to x if a gradient may be asked for."""
+    x, own = call.x, call._replace(x=call.x.detach())
+    wanted = x.requires_grad and torch.is_grad_enabled()
+    if wanted and call.options.reduction != "none":
+        value, gradient = _binary_kernel(own)
+    else:
+        loss = cpu.binary_cross_entropy_with_logits(own)
+        loss = loss if call.options.reduction == "none" else loss.double()
+        value, gradient = _reduction.reduce_elements(loss, call.options, call.dtype), None
+    return _formed.tied(x, value, gradient, AgainBinary(own, slow)) if wanted else value
+
+
 @torch.no_grad()
 def binary_with_gradient(call: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
     """The reduced binary loss of a call that `serves` accepts and, if wanted, its derivative by x."""
+    if wanted and cpu.serves_binary(call) and call.options.reduction != "none":
+        return _binary_kernel(call._replace(x=call.x.detach()))
     if wanted and native.serves_binary(call):
         loss, slope = native.binary_cross_entropy_with_logits(call, gradient=True)
         scale = _reduction.element_scale(loss, call.options)
@@ -209,6 +251,8 @@ def binary_with_gradient(call: Binary, *, wanted: bool = True) -> tuple[Array, A
 
 def binary_cross_entropy_with_logits(call: Binary, slow: Slow) -> Array:
     """The reduced binary loss of a call that `serves` accepts, tied to x."""
+    if cpu.serves_binary(call):
+        return _binary_by_room(call, slow)
     if native.serves_binary(call):
         return _reduction.reduce_elements(native.binary_cross_entropy_with_logits(call), call.options, call.dtype)
     value, gradient = binary_with_gradient(call, wanted=call.x.requires_grad and torch.is_grad_enabled())

@@ -18,6 +18,7 @@ from .backends import cpu
 
 TENSORS = (torch.Tensor, torch.nn.Parameter)
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+SUMS = {torch.float32: torch.float32, torch.float64: torch.float64}
 SMALL = 1 << 15  # numbers below which one thread, and torch's own memory, are best
 _stack = torch._C._functorch.peek_interpreter_stack
 _modes = torch._C._len_torch_dispatch_stack
@@ -118,3 +119,46 @@ def cross_entropy(x: Array, y: Array, options: dict[str, Any], general: Any) -> 
 def with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, Array] | None:
     """The loss of a plain call and its derivative by x, whether x requires one or not."""
     return _run(x, y, options, wanted=True)
+
+
+def _tied(x: Array, result: tuple[Array, Array] | None, call: Plain) -> Array | None:
+    """The value, tied to x if a gradient was formed with it."""
+    if result is None or result[1] is None:
+        return result and result[0]
+    return _formed.tied(x, *result, call)
+
+
+def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[Array, Array] | None:
+    """(the loss of a plain binary call, its derivative by x if wanted); None where it is not plain."""
+    kernels = cpu.kernels()
+    if kernels is None or not eager(x, y) or x.shape != y.shape or y.dtype is not SUMS.get(x.dtype):
+        return None
+    looks = options.get("check", "auto")
+    settings = _settings({name: value for name, value in options.items() if name != "check"})
+    count = x.numel()
+    if settings is None or settings[1] != -100 or not count or looks not in ("auto", True, False):
+        return None
+    if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or y.is_neg() or y.requires_grad:
+        return None
+    if x.dtype in _formed.NARROW and torch.is_autocast_enabled("cpu"):
+        return None
+    mean, _, smoothing = settings
+    kernels, scale, where, gradient = cpu.ready(), 1 / count if mean else 1.0, 0, None
+    if wanted:
+        gradient = cpu.empty_like(x)
+        where = gradient.data_ptr()
+    kind, wide = TYPES[x.dtype], x.dtype is torch.float64
+    places = x.data_ptr(), y.data_ptr(), 0, 0, 0
+    total = kernels.binary(kind, wide, count, 1, *places, smoothing, 0.0, 1.0, scale, where, 0, looks is not False)
+    return None if total is None else (torch.tensor(total / count if mean else total, dtype=x.dtype), gradient)
+
+
+def binary(x: Array, y: Array, options: dict[str, Any], general: Any) -> Array | None:
+    """The binary loss of a plain call, tied to x."""
+    wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
+    return _tied(x, _run_binary(x, y, options, wanted=wanted), Plain(y, options, general))
+
+
+def binary_with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, Array] | None:
+    """The binary loss of a plain call and its derivative by x, whether x requires one or not."""
+    return _run_binary(x, y, options, wanted=True)

@@ -80,7 +80,12 @@ def mean(loss: Array, divisor: Array, on_empty: str) -> Array:
     xp = namespace(loss)
     if isinstance(divisor, int) and divisor:
         return xp.mean(loss)  # an integer is the number of the losses themselves
-    total = xp.sum(loss)
+    return quotient(xp.sum(loss), divisor, on_empty)
+
+
+def quotient(total: Array, divisor: Array, on_empty: str) -> Array:
+    """The mean from a sum and its divisor."""
+    xp = namespace(total)
     divisor = denominator(divisor, total)
     empty = divisor == 0
     if on_empty == "raise" and not tracing(empty) and bool(values(empty)):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from . import _dispatch, _reduction, _validate
+from ._arrays import is_torch
 from ._definition import Array, namespace
 from ._options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
+from ._targets import is_compiling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,6 +65,10 @@ def binary_cross_entropy_with_logits(
     D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B, 1958.
     """
     name = "binary_cross_entropy_with_logits"
+    if weight is None and is_torch(input) and not is_compiling():
+        value = _dispatch.quick().binary(input, target, options, sys.modules[__name__])
+        if value is not None:
+            return value
     given = validated(name, weight, options, BinaryOptions)
     call = _validate.binary(name, input, target, given)
     if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, given.denominator):
@@ -69,6 +76,21 @@ def binary_cross_entropy_with_logits(
 
         return _fused.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
     return _elements(call)
+
+
+def differentiable(input: Array, target: Array, options: Any) -> Array:
+    """The reduced loss in torch's own operations, for derivatives of every order."""
+    name = "binary_cross_entropy_with_logits"
+    return _elements(_validate.binary(name, input, target, validated(name, None, options, BinaryOptions)))
+
+
+def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
+    """The derivative by input of the reduced loss times a cotangent."""
+    from . import _fused
+
+    name = "binary_cross_entropy_with_logits"
+    call = _validate.binary(name, input, target, validated(name, None, options, BinaryOptions))
+    return _fused.AgainBinary(call, _elements).again(input, cotangent)
 
 
 def loss_and_gradient(
@@ -82,6 +104,10 @@ def loss_and_gradient(
     element's own loss is given.
     """
     name = "binary_cross_entropy_with_logits"
+    if weight is None and is_torch(input) and not is_compiling():
+        result: tuple[Array, Array] | None = _dispatch.quick().binary_with_gradient(input, target, options)
+        if result is not None:
+            return result
     call = _validate.binary(name, input, target, validated(name, weight, options, BinaryOptions))
     if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
         from . import _fused
@@ -98,7 +124,7 @@ def loss_and_gradient(
 def _elements(call: Binary) -> Array:
     """The reduced loss, in the operations of the array's library."""
     with _dispatch.quiet(call.x):
-        loss = _dispatch.agnostic().binary_cross_entropy_with_logits(call, _dispatch.rules(call.x))
+        loss = _dispatch.binary_room(call).binary_cross_entropy_with_logits(call, _dispatch.rules(call.x))
         return _reduction.reduce_elements(loss, call.options, call.dtype)
 
 

@@ -165,12 +165,23 @@ def _period(call: Binary) -> int | None:
     return length if last and _contiguous(call.pos_weight) else None
 
 
-def binary_loss(call: Binary, *, scale: float = 1.0, upstream: Array = None, loss: bool, gradient: bool) -> Any:
-    """(loss of each element or their sum, derivative by x or None), as `loss` and `gradient` ask."""
+def binary_cross_entropy_with_logits(call: Binary, _rules: Any = None) -> Array:
+    """See agnostic.binary_cross_entropy_with_logits."""
+    loss = empty(tuple(call.x.shape), call.x, call.y.dtype)
+    _run_binary(call, loss)
+    return loss
+
+
+def binary_gradient(call: Binary, scale: float, upstream: Array = None) -> tuple[float, Array]:
+    """(sum of the losses, derivative by x, times a scale and a cotangent of each element), in one pass."""
+    into = empty_like(call.x)
+    return _run_binary(call, None, into, scale, upstream), into
+
+
+def _run_binary(call: Binary, loss: Array, into: Array = None, scale: float = 1.0, upstream: Array = None) -> float:
+    """One call of the kernels; the sum of the losses."""
     options = call.options
-    losses = empty(tuple(call.x.shape), call.x, call.y.dtype) if loss else None
-    into = empty_like(call.x) if gradient else None
-    total = _extension.ready().binary(
+    total: float = _extension.ready().binary(
         type_of(call.x),
         is_wide(call.y.dtype),
         math.prod(call.x.shape),
@@ -180,7 +191,7 @@ def binary_loss(call: Binary, *, scale: float = 1.0, upstream: Array = None, los
         float(options.softcap or 0.0),
         float(options.temperature),
         float(scale),
-        *(0 if part is None else address(part) for part in (into, losses)),
-        not loss,
+        *(0 if part is None else address(part) for part in (into, loss)),
+        False,
     )
-    return (losses if loss else total), into
+    return total

@@ -18,7 +18,7 @@ struct Pair {
 template <class S>
 XENT_INLINE S binary_loss(S x, Pair<S> q, S e) {
   const S low = x > 0 ? -x : x, other = x > 0 ? q.negative : q.positive;
-  return (q.positive + q.negative) * log1p_of(e) - (other == 0 ? S(0) : other * low);
+  return (q.positive + q.negative) * log1p_of_unit(e) - (other == 0 ? S(0) : other * low);
 }
 
 template <class S>
@@ -66,6 +66,15 @@ XENT_LOOP S binary_range(const Binary& b, int64_t begin, int64_t end) {
   return total;
 }
 
+// Whether a target is below 0 or above 1; NaN is neither.
+template <class S>
+XENT_LOOP bool outside_unit(const S* y, int64_t begin, int64_t end) {
+  int wrong = 0;
+#pragma omp simd reduction(+ : wrong)
+  for (int64_t i = begin; i < end; ++i) wrong += (y[i] < 0 || y[i] > 1) ? 1 : 0;
+  return wrong != 0;
+}
+
 template <class S, class T>
 void binary_blocks(const Binary& b, int64_t begin, int64_t end) {
   const bool weighted = b.weight || b.pos_weight || b.upstream, changed = b.softcap != 0 || b.temperature != 1;
@@ -75,6 +84,7 @@ void binary_blocks(const Binary& b, int64_t begin, int64_t end) {
                     : changed ? binary_range<S, T, false, true>(b, first, last)
                               : binary_range<S, T, false, false>(b, first, last);
     if (b.partial) b.partial[i] = double(total);
+    if (b.wrong) b.wrong[i] = outside_unit<S>(static_cast<const S*>(b.y), first, last);
   }
 }
 

@@ -176,6 +176,17 @@ XENT_INLINE S log1p_of(S x) {
   return x < infinity<S>() ? value : x;
 }
 
+// log(1 + x) for 0 ≤ x ≤ 1 and NaN: of x itself, or of (x − 1)/2 beside log 2; both are exact.
+template <class S>
+XENT_INLINE S log1p_of_unit(S x) {
+  using F = Format<S>;
+  const bool upper = x > S(0.41421356);
+  const S f = upper ? S(0.5) * x - S(0.5) : x;
+  const S s = f / (2 + f), w = s * s;
+  const S high = upper ? F::ln2_high : S(0), low = upper ? F::ln2_low : S(0);
+  return high + (f - (s * (f - w * log_polynomial(w)) - low));
+}
+
 // tanh(x), and 1 − tanh²(x), from exp(−2|x|): nothing cancels.
 template <class S>
 XENT_INLINE S tanh_of(S x) {

@@ -56,7 +56,8 @@ struct Binary {
   const void *x = nullptr, *y = nullptr, *weight = nullptr, *pos_weight = nullptr, *upstream = nullptr;
   double label_smoothing = 0, softcap = 0, temperature = 1, scale = 1;
   void *gradient = nullptr, *loss = nullptr;
-  double* partial = nullptr;  // the sum of the losses of each block
+  double* partial = nullptr;      // the sum of the losses of each block
+  unsigned char* wrong = nullptr;  // whether a target of the block is outside 0 … 1
 };
 
 constexpr int64_t binary_block = 4096;

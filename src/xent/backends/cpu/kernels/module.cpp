@@ -8,6 +8,7 @@
 #include <exception>
 #include <initializer_list>
 #include <memory>
+#include <vector>
 
 #include "kernels.h"
 #include "numbers.h"
@@ -189,6 +190,7 @@ PyObject* plain_rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   return PyLong_FromLongLong(position);
 }
 
+// The sum of the losses, or None where a target that is to be looked at is outside 0 … 1.
 PyObject* binary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Reader in(items, count);
   xent::Binary b;
@@ -199,30 +201,24 @@ PyObject* binary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   b.upstream = in.address();
   b.label_smoothing = in.real(), b.softcap = in.real(), b.temperature = in.real(), b.scale = in.real();
   b.gradient = in.address(), b.loss = in.address();
-  const bool summed = in.whole() != 0;
+  const bool looks = in.whole() != 0;
   if (in.failed()) return nullptr;
   const int64_t blocks = (b.count + xent::binary_block - 1) / xent::binary_block;
   double total = 0;
+  bool wrong = false;
   if (!unlocked(b.count, [&] {
-        double* partial = summed ? new double[size_t(blocks) + 1] : nullptr;
-        b.partial = partial;
-        xent::parallel(blocks, 4, [](const void* data, int64_t begin, int64_t end) {
+        std::vector<double> partial(static_cast<size_t>(blocks));
+        std::vector<unsigned char> outside(static_cast<size_t>(blocks));
+        b.partial = partial.data();
+        b.wrong = looks ? outside.data() : nullptr;
+        xent::parallel(blocks, b.count < worth_threads ? blocks + 1 : 4, [](const void* data, int64_t begin, int64_t end) {
           kernels->binary(*static_cast<const xent::Binary*>(data), begin, end);
         }, &b);
-        for (int64_t i = 0; summed && i < blocks; ++i) total += partial[i];
-        delete[] partial;
+        for (int64_t i = 0; i < blocks; ++i) total += partial[size_t(i)], wrong |= outside[size_t(i)] != 0;
       }))
     return nullptr;
+  if (wrong) Py_RETURN_NONE;
   return PyFloat_FromDouble(total);
-}
-
-PyObject* sum(PyObject*, PyObject* const* items, Py_ssize_t count) {
-  Reader in(items, count);
-  void* x = in.address();
-  const int64_t n = in.whole();
-  const bool wide = in.whole() != 0;
-  if (in.failed()) return nullptr;
-  return PyFloat_FromDouble(xent::sum_of(x, n, wide));
 }
 
 PyObject* elementary(PyObject*, PyObject* const* items, Py_ssize_t count) {
@@ -288,7 +284,6 @@ PyMethodDef methods[] = {
     {"rows", as_method(rows), METH_FASTCALL, "Run the kernels over rows of logits; see kernels.h."},
     {"plain", as_method(plain_rows), METH_FASTCALL, "A plain loss of (N, C) rows in one call."},
     {"binary", as_method(binary), METH_FASTCALL, "Run the kernels over the elements of a binary loss."},
-    {"sum", as_method(sum), METH_FASTCALL, "The sum of numbers, in float64."},
     {"elementary", as_method(elementary), METH_FASTCALL, "exp, log1p or tanh of numbers, for the tests."},
     {"choose", as_method(choose), METH_O, "Take the kernels for one kind of processor; None: the best it runs."},
     {"set_threads", as_method(set_threads), METH_O, "How many threads may work."},
