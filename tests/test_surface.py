@@ -53,7 +53,7 @@ LEVELS = [
         "backends.cpu._extension",
         "backends.cpu._views",
     },
-    {"_fused", "_quick", "_dispatch"},
+    {"_fused", "_operators", "_quick", "_dispatch"},
     {"softmax", "losses", "binary"},
     {"nn", "models"},
     {"bench", "classify", "tour"},

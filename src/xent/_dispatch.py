@@ -37,6 +37,15 @@ def room(rows: Rows) -> Any:
     return agnostic()
 
 
+def loss_room(rows: Rows) -> Any:
+    """The same for a loss: torch.compile's graph has the C++ room as operators, which are differentiated."""
+    if is_torch(rows.x) and sys.modules["torch"].compiler.is_compiling():
+        from . import _operators
+
+        return _operators if _operators.serves(rows) else agnostic()
+    return room(rows)
+
+
 def binary_room(call: Binary) -> Any:
     """The room that computes these elements."""
     if is_numpy(call.x):

@@ -152,7 +152,7 @@ def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) ->
 def _composed(rows: Rows) -> Array:
     """The reduced loss, in the operations of the array's library."""
     with _dispatch.quiet(rows.x):
-        loss, z_squared = _dispatch.room(rows).cross_entropy(rows, _dispatch.rules(rows.x))
+        loss, z_squared = _dispatch.loss_room(rows).cross_entropy(rows, _dispatch.rules(rows.x))
         return _reduction.reduce_rows(rows, loss, z_squared)
 
 
