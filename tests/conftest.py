@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from xent.backends.cpu import _extension
+from xent.errors import OptionError
 
 settings.register_profile("dev", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
@@ -43,6 +47,31 @@ class NumPy:
     def dtype_of(self, x: Any) -> str:
         """The name of an array's dtype."""
         return str(x.dtype).rpartition(".")[2]
+
+
+class Level(NumPy):
+    """NumPy arrays with the C++ kernels for one kind of processor, or without them."""
+
+    def __init__(self, level: str) -> None:
+        self.name, self.level = f"numpy-{level}", level
+
+
+@contextlib.contextmanager
+def kernels_of(level: str) -> Iterator[None]:
+    """The kernels that XENT_CPU names, taken by this process for a while."""
+    before = os.environ.get("XENT_CPU")
+    os.environ["XENT_CPU"] = level
+    _extension.kernels.cache_clear()
+    try:
+        _extension.kernels()
+    except OptionError as error:
+        pytest.skip(str(error))
+    try:
+        yield
+    finally:
+        os.environ.pop("XENT_CPU") if before is None else os.environ.update(XENT_CPU=before)
+        _extension.kernels.cache_clear()
+        _extension.kernels()
 
 
 class Strict(NumPy):
@@ -86,6 +115,13 @@ class Torch(NumPy):
         return value.detach(), x.grad
 
 
+class TorchWithoutKernels(Torch):
+    """Torch tensors where the C++ kernels are not built."""
+
+    name = "torch-agnostic"
+    level = "agnostic"
+
+
 class Jax(NumPy):
     """JAX arrays, differentiated by jax.vjp; float64 is switched on by the fixture."""
 
@@ -107,7 +143,7 @@ class Jax(NumPy):
         return value, pull(jnp.asarray(cotangent).astype(value.dtype))[0]
 
 
-ROOMS = [NumPy(), Torch(), Strict()]
+ROOMS = [NumPy(), Torch(), Strict(), *map(Level, ("v3", "v2", "agnostic")), TorchWithoutKernels()]
 
 
 def _room(room: NumPy, *marks: Any) -> Any:
@@ -122,14 +158,18 @@ def backend(request: pytest.FixtureRequest) -> Any:
         if request.param.name == "jax":
             jax = pytest.importorskip("jax")
             stack.enter_context(jax.enable_x64(True))
+        if hasattr(request.param, "level"):
+            stack.enter_context(kernels_of(request.param.level))
         yield request.param
 
 
-@pytest.fixture(params=[_room(Torch()), _room(Jax(), pytest.mark.slow)])
+@pytest.fixture(params=[_room(Torch()), _room(TorchWithoutKernels()), _room(Jax(), pytest.mark.slow)])
 def differentiating(request: pytest.FixtureRequest) -> Any:
     """The libraries that differentiate."""
     with contextlib.ExitStack() as stack:
         if request.param.name == "jax":
             jax = pytest.importorskip("jax")
             stack.enter_context(jax.enable_x64(True))
+        if hasattr(request.param, "level"):
+            stack.enter_context(kernels_of(request.param.level))
         yield request.param

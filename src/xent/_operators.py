@@ -82,6 +82,7 @@ def row_gradient(
     wide: bool,
 ) -> Tensor:
     """The derivative by x of the rows' losses and squares, each times its cotangent."""
+    gradient: Tensor
     rows = _rows(x.detach(), (y, q, weight, sample_weight), (ignore_index, label_smoothing, softcap, temperature, wide))
     dtype = rows.sum_dtype
     _, _, gradient = cpu.cross_entropy_with_gradient(rows, lambda *_: (1.0, 0.0), loss_cotangent.to(dtype))

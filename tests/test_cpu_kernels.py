@@ -1,0 +1,310 @@
+"""The C++ kernels by themselves: exp to one unit in the last place, threads, processes, memory, layouts, settings."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import kernels_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xent
+from xent.backends.cpu import _extension, _views
+
+KERNELS = _extension.kernels()
+pytestmark = pytest.mark.skipif(KERNELS is None, reason="the kernels are not built, or switched off")
+LEVELS = ["v2", "v3", "v4"]
+
+
+def elementary(x: np.ndarray, which: int) -> np.ndarray:
+    """exp (0), log1p (1) or tanh (2) by the kernels."""
+    y = np.empty_like(x)
+    KERNELS.elementary(_views.address(x), _views.address(y), x.size, x.dtype == np.float64, which)
+    return y
+
+
+def ulps(got: np.ndarray, exact: np.ndarray) -> float:
+    """The largest distance in units of the last place of got's dtype."""
+    spacing = np.spacing(np.abs(exact).astype(got.dtype)).astype(exact.dtype)
+    return float(np.max(np.abs(got.astype(exact.dtype) - exact) / spacing))
+
+
+def negative_floats(first: int, last: int, step: int = 1) -> np.ndarray:
+    """Negative float32 numbers by their bits, from −0 (0x80000000) on."""
+    return np.arange(first, last, step, dtype=np.uint32).view(np.float32)
+
+
+LOWEST = int(np.float32(-104.5).view(np.uint32))  # beyond it exp is 0 in float32
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_exp_is_right_to_one_unit(level: str) -> None:
+    with kernels_of(level):
+        x = negative_floats(0x80000000, LOWEST, 997)
+        assert ulps(elementary(x, 0), np.exp(x.astype(np.float64))) <= 1.0
+        wide = -np.random.default_rng(0).exponential(60, 200_000)
+        wide = np.concatenate([wide[wide > -745], np.linspace(-745.1, -707, 5000), -np.logspace(-20, 2, 5000)])
+        assert ulps(elementary(wide, 0), np.exp(wide.astype(np.longdouble))) <= 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_exp_is_right_to_one_unit_for_every_float32(level: str) -> None:
+    with kernels_of(level):
+        for first in range(0x80000000, LOWEST, 1 << 26):
+            x = negative_floats(first, min(first + (1 << 26), LOWEST))
+            assert ulps(elementary(x, 0), np.exp(x.astype(np.float64))) <= 1.0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log1p_is_right_to_one_unit_and_tanh_to_three(level: str, dtype: type) -> None:
+    with kernels_of(level):
+        x = np.concatenate([[0.0], np.logspace(-30, 30, 100_000), np.linspace(0, 4, 100_000)]).astype(dtype)
+        assert ulps(elementary(x, 1), np.log1p(x.astype(np.longdouble))) <= 1.0
+        x = np.concatenate([-x[x < 1e3], x[x < 1e3]])
+        assert ulps(elementary(x, 2), np.tanh(x.astype(np.longdouble))) <= 3.0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_limits_of_the_elementary_functions(level: str, dtype: type) -> None:
+    with kernels_of(level):
+        payload = np.array([0x7FC00123], np.uint32).view(np.float32).astype(dtype)[0]
+        x = np.array([0.0, -0.0, -np.inf, np.nan, payload, -1e30], dtype)
+        np.testing.assert_array_equal(elementary(x, 0), np.array([1, 1, 0, np.nan, np.nan, 0], dtype))
+        x = np.array([0.0, np.inf, np.nan, payload], dtype)
+        np.testing.assert_array_equal(elementary(x, 1), np.array([0, np.inf, np.nan, np.nan], dtype))
+        x = np.array([0.0, -np.inf, np.inf, np.nan], dtype)
+        np.testing.assert_array_equal(elementary(x, 2), np.array([0, -1, 1, np.nan], dtype))
+
+
+def every_result(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """What the kernels say of a batch, by every walk."""
+    classes_first = np.ascontiguousarray(np.moveaxis(x.reshape(4, -1, x.shape[1]), -1, 1))
+    loss, gradient = xent.cross_entropy_with_grad(x, y, label_smoothing=0.1)
+    rows = xent.cross_entropy(classes_first, y.reshape(4, -1), reduction="none")
+    return [loss, gradient, rows, xent.softmax(x), xent.softmax(classes_first, axis=1), *xent.row_stats(x, y)]
+
+
+@pytest.mark.parametrize("classes", [7, 300, 5000])
+def test_the_same_bits_for_any_number_of_threads(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200_000 // classes // 4 * 4, classes)).astype(np.float32), None
+    y = rng.integers(0, classes, len(x))
+    monkeypatch.setattr(_extension, "_own_threads", None)
+    results = []
+    for count in (1, 2, 3, 7):
+        xent.set_num_threads(count)
+        assert xent.get_num_threads() == count
+        results.append(every_result(x, y))
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_many_callers_at_once() -> None:
+    rng = np.random.default_rng(1)
+    batches = [(rng.normal(size=(400, 500)).astype(np.float32), rng.integers(0, 500, 400)) for _ in range(8)]
+    wanted = [every_result(*batch) for batch in batches]
+    with concurrent.futures.ThreadPoolExecutor(8) as executor:
+        for _ in range(5):
+            for got, expected in zip(executor.map(lambda b: every_result(*b), batches), wanted, strict=True):
+                for one, two in zip(got, expected, strict=True):
+                    np.testing.assert_array_equal(one, two)
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np
+{first}
+import xent
+from xent.backends.cpu import _extension
+x, y = np.random.default_rng(0).normal(size=(2000, 300)).astype(np.float32), np.arange(2000) % 300
+
+def loss():
+    return float(xent.cross_entropy(x, y))
+
+def child(queue):
+    queue.put(loss())
+
+here = loss()
+xent.set_num_threads(2)
+here = loss()
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+children = [context.Process(target=child, args=(queue,)) for _ in range(3)]
+for process in children:
+    process.start()
+print([queue.get(timeout=60) == here for _ in children])
+for process in children:
+    process.join(60)
+print([process.exitcode for process in children])
+"""
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+@pytest.mark.parametrize("first", ["", "import torch"])
+def test_after_a_fork(first: str) -> None:
+    code = FORKED.format(first=first)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout == "[True, True, True]\n[0, 0, 0]\n"
+
+
+def test_the_interpreter_ends_with_threads_waiting() -> None:
+    code = """
+import threading, numpy as np, xent
+xent.set_num_threads(4)
+x, y = np.zeros((4000, 300), np.float32), np.zeros(4000, int)
+thread = threading.Thread(target=lambda: [xent.cross_entropy(x, y) for _ in range(1000)], daemon=True)
+thread.start()
+xent.cross_entropy(x, y)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_set_num_threads_wants_a_number() -> None:
+    with pytest.raises(xent.errors.OptionError, match=r"set_num_threads: number must be a whole number of at least 1"):
+        xent.set_num_threads(0)
+
+
+def test_threads_follow_torch_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_extension, "_own_threads", None)
+    assert xent.get_num_threads() == torch.get_num_threads()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert xent.get_num_threads() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert xent.get_num_threads() >= 1
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+def test_the_environment_chooses_the_kernels() -> None:
+    code = "from xent.backends.cpu import describe; print(describe())"
+    assert "(v2, " in run(code, XENT_CPU="v2").stdout
+    assert run(code, XENT_CPU="agnostic").stdout == "switched off by XENT_CPU=agnostic\n"
+    failed = run(code, XENT_CPU="avx9")
+    assert "XENT_CPU='avx9', expected one of v2, v3, v4, agnostic" in failed.stderr
+
+
+def test_without_the_extension_everything_works() -> None:
+    code = """
+import sys
+sys.modules["xent.backends.cpu._kernels"] = None
+import numpy as np, xent
+from xent.backends.cpu import describe
+print(describe())
+print(float(xent.cross_entropy(np.zeros((2, 4)), np.array([0, 1]))), xent.empty_cache())
+"""
+    lines = run(code).stdout.splitlines()
+    assert lines[0].startswith("not built")
+    assert lines[1] == f"{math.log(4)} 0"
+
+
+def test_large_results_lie_in_memory_that_is_used_again() -> None:
+    xent.empty_cache()
+    x, y = np.zeros((1024, 2048), np.float32), np.zeros(1024, int)
+    first = xent.cross_entropy_with_grad(x, y)[1]
+    place = first.ctypes.data
+    second = xent.cross_entropy_with_grad(x, y)[1]
+    assert second.ctypes.data != place
+    view = first[3:]
+    del first
+    third = xent.cross_entropy_with_grad(x, y)[1]
+    assert third.ctypes.data != place  # a view still lives there
+    del view, third
+    fourth = xent.cross_entropy_with_grad(x, y)[1]
+    assert fourth.flags.writeable
+    del fourth, second
+    assert xent.empty_cache() == x.nbytes
+    assert xent.empty_cache() == 0
+
+
+def test_a_large_gradient_has_the_order_of_the_logits() -> None:
+    x = torch.randn(64, 32, 1024).transpose(0, 2).requires_grad_()
+    xent.cross_entropy(x, torch.zeros(1024, 64, dtype=torch.long), reduction="sum").backward()
+    assert x.grad.stride() == x.stride()
+    wanted = torch.softmax(x.detach(), 1)
+    wanted[:, 0] -= 1
+    torch.testing.assert_close(x.grad, wanted)
+
+
+def test_the_gradient_is_handed_on_without_a_copy() -> None:
+    x = torch.randn(2048, 1024, requires_grad=True)
+    loss = xent.cross_entropy(x, torch.zeros(2048, dtype=torch.long))
+    place = loss.grad_fn.gradient.data_ptr()
+    loss.backward()
+    assert x.grad.data_ptr() == place
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_an_upstream_gradient_is_applied_once(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x, y, factor = torch.randn(50, 40).to(dtype).requires_grad_(), torch.arange(50) % 40, 3.7e-3
+    (xent.cross_entropy(x, y) * factor).backward()
+    exact = x.detach().double().requires_grad_()
+    (torch.nn.functional.cross_entropy(exact, y) * torch.tensor(factor).to(dtype).double()).backward()
+    bound = 1.01 if dtype is torch.float32 else 0.51  # roundings: of the gradient and of the product, or one
+    unit = torch.finfo(dtype).eps * exact.grad.abs().clamp(min=torch.finfo(dtype).tiny) * bound + 1e-12
+    assert ((x.grad.double() - exact.grad).abs() <= unit * 2).all()
+
+
+def test_a_loss_scale_saves_what_float16_cannot_hold() -> None:
+    x = (torch.randn(4096, 300).half() * 4).requires_grad_()
+    y = torch.zeros(4096, dtype=torch.long)
+    (xent.cross_entropy(x, y) * 65536.0).backward()
+    exact = x.detach().double().requires_grad_()
+    (torch.nn.functional.cross_entropy(exact, y) * 65536.0).backward()
+    assert (x.grad[exact.grad.abs() > 1e-7] != 0).all()
+
+
+def test_backward_needs_the_logits_as_they_were() -> None:
+    x = torch.randn(3, 4, requires_grad=True)
+    logits = x * 1
+    loss = xent.cross_entropy(logits, torch.tensor([0, 1, 2]))
+    logits.detach().add_(1)
+    loss.backward()  # the gradient was formed with the loss
+    loss = xent.cross_entropy(logits, torch.tensor([0, 1, 2]), reduction="none")
+    logits.detach().add_(1)
+    with pytest.raises(RuntimeError, match="an inplace operation modified them"):
+        loss.sum().backward()
+
+
+def test_a_second_backward_pass_says_what_it_needs() -> None:
+    x = torch.randn(3, 4, requires_grad=True)
+    loss = xent.cross_entropy(x, torch.tensor([0, 1, 2]))
+    loss.backward()
+    with pytest.raises(RuntimeError, match="use retain_graph=True"):
+        loss.backward()
+
+
+@given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 60), st.booleans(), st.data())
+def test_random_layouts(outer: int, classes: int, inner: int, last: bool, data: st.DataObject) -> None:
+    """Any strides, sliced and turned round, classes anywhere, against the same numbers made contiguous."""
+    rng = np.random.default_rng(classes)
+    shape = (outer * 2, classes * 2, inner * 2)
+    steps = [data.draw(st.sampled_from([1, 2, -1, -2])) for _ in shape]
+    x = rng.normal(size=shape)[tuple(slice(None, None, step) for step in steps)]
+    axis = -1 if last else 1
+    copy = np.ascontiguousarray(np.moveaxis(x, axis, -1))
+    y = rng.integers(0, copy.shape[-1], copy.shape[:-1])
+    loss, gradient = xent.cross_entropy_with_grad(x, y, axis=axis, check=False)
+    expected, expected_gradient = xent.cross_entropy_with_grad(copy, y, axis=-1, check=False)
+    np.testing.assert_allclose(loss, expected, rtol=1e-13)
+    np.testing.assert_allclose(np.moveaxis(gradient, axis, -1), expected_gradient, rtol=1e-12, atol=1e-16)
+    np.testing.assert_allclose(np.moveaxis(xent.log_softmax(x, axis), axis, -1), xent.log_softmax(copy), rtol=1e-12)
