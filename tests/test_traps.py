@@ -327,7 +327,7 @@ def test_13_a_cotangent_of_its_own_for_each_row(differentiating, reduction):
 
 def test_14_two_backward_passes(differentiating):
     """A gradient kept in the buffer that the backward pass scales in place is scaled twice by the second pass."""
-    if differentiating.name == "torch":
+    if differentiating.name.startswith("torch"):
         x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
         loss = xent.cross_entropy(x, torch.tensor([0, 1, 2, 3]), label_smoothing=0.1)
         first, second = (
@@ -544,7 +544,7 @@ def test_29_a_class_out_of_range(backend):
 def test_29_a_class_out_of_range_where_values_cannot_be_read(differentiating):
     """In a trace nothing can raise: the row is NaN, not the loss of some other class."""
     x, target = np.array([[1.0, 2.0], [3.0, 1.0], [0.5, 0.0]]), np.array([0, 2, -1])
-    if differentiating.name == "torch":
+    if differentiating.name.startswith("torch"):
         run = torch.compile(xent.cross_entropy, backend="aot_eager", fullgraph=True, dynamic=False)
     else:
         import jax

@@ -74,9 +74,9 @@ XENT_INLINE S power_of_two(S n) {
 }
 
 XENT_INLINE float exp_polynomial(float f) {
-  float q = 0x1.6a23dp-10f;
+  float q = 0x1.6a21dp-10f;
   q = q * f + 0x1.123a2p-7f;
-  q = q * f + 0x1.5558f2p-5f;
+  q = q * f + 0x1.555912p-5f;
   q = q * f + 0x1.555492p-3f;
   return q * f + 0x1.fffffcp-2f;
 }
@@ -95,11 +95,11 @@ XENT_INLINE double exp_polynomial(double f) {
   return q * f + 0.5;
 }
 
-// x as n·log 2 + f with |f| ≤ log(2)/2; `word` holds n + lift in its low bits.
+// x as n·log 2 + f with |f| ≤ log(2)/2, f = high − low of which high is exact; `word` holds n + lift in its low bits.
 template <class S>
 struct Reduced {
   typename Format<S>::Word word;
-  S n, f;
+  S n, high, low;
 };
 
 template <class S>
@@ -107,7 +107,14 @@ XENT_INLINE Reduced<S> reduce(S x) {
   using F = Format<S>;
   constexpr S round = F::round + F::lift;
   const S t = x * F::log2e + round, n = t - round;
-  return {bits_of<typename F::Word>(t), n, (x - n * F::ln2_high) - n * F::ln2_low};
+  return {bits_of<typename F::Word>(t), n, x - n * F::ln2_high, n * F::ln2_low};
+}
+
+// exp(f) − 1; the rounding of f stays in the small terms.
+template <class S>
+XENT_INLINE S expm1_of_rest(const Reduced<S>& p) {
+  const S f = p.high - p.low;
+  return p.high + ((f * f) * exp_polynomial(f) - p.low);
 }
 
 template <class S>
@@ -122,7 +129,7 @@ XENT_INLINE S lifted_exp(S x) {
   using F = Format<S>;
   using Word = typename F::Word;
   const Reduced<S> p = reduce(x);
-  const S value = 1 + (p.f + (p.f * p.f) * exp_polynomial(p.f));
+  const S value = 1 + expm1_of_rest(p);
   const S scaled = bits_of<S>(Word(bits_of<Word>(value) + (p.word << F::fraction)));
   const S other = x < F::vanish ? S(0) : x;  // NaN stays
   return x >= F::vanish ? scaled : other;
@@ -140,7 +147,7 @@ XENT_INLINE S expm1_of(S x) {
   x = x < -60 ? S(-60) : x;
   const Reduced<S> p = reduce(x);
   const S scale = power_of_two(p.n);
-  return scale * (p.f + (p.f * p.f) * exp_polynomial(p.f)) + (scale - 1);
+  return scale * expm1_of_rest(p) + (scale - 1);
 }
 
 XENT_INLINE float log_polynomial(float w) {
