@@ -1,6 +1,7 @@
 # make train      install into .venv, train on digits and on breast_cancer, say where the reports are
 # make test       what CI runs: the tests and the doctests, without the slow cases
 # make test-all   everything: slow cases and JAX
+# make sanitize   the conformance suite over kernels built under AddressSanitizer, then under ThreadSanitizer (g++)
 # make lint       ruff and mypy, both strict
 # make docs       the API pages, written to build/docs
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 JOBS ?= 2
 
-.PHONY: train test test-all lint docs clean
+.PHONY: train test test-all sanitize lint docs clean
 
 $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/xent/backends/cpu/kernels/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -27,6 +28,22 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev-all]' --constraint constraints.txt
 	$(BIN)/python -m pytest -q -n $(JOBS) -m ''
+
+# The sanitizers come into Python by preloading; of what is not built under them they say nothing.
+SANITIZED := tests/test_cpu_kernels.py tests/test_conformance.py tests/test_traps.py
+SETTINGS := ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0 TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1
+LEFT_OUT := agnostic or strict or compiled or fork or environment or extension or cannot_be_read
+
+sanitize: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet cmake ninja
+	set -e; for name in address thread; do \
+	  $(BIN)/cmake -S . -B build/$$name -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DXENT_SANITIZE=$$name \
+	    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python; \
+	  $(BIN)/cmake --build build/$$name; \
+	  library=$$(g++ -print-file-name=lib$$(echo $$name | cut -c1)san.so); \
+	  env LD_PRELOAD="$$library $$(g++ -print-file-name=libstdc++.so)" $(SETTINGS) setarch -R $(BIN)/python -m pytest -q -p no:xdist $(SANITIZED) \
+	    --kernels build/$$name/_kernels.abi3.so -k "not ($(LEFT_OUT))"; \
+	done
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,22 @@ from xent.errors import OptionError
 settings.register_profile("dev", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An extension to test in place of the installed one: `make sanitize` builds such."""
+    parser.addoption("--kernels", help="path of a build of xent.backends.cpu._kernels")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import the extension that --kernels names, before xent does."""
+    path = config.getoption("--kernels")
+    if path:
+        name = "xent.backends.cpu._kernels"
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
 

@@ -119,7 +119,11 @@ void parallel(int64_t units, int64_t grain, void (*run)(const void*, int64_t, in
 
 void borrow(void* parallel_of_openmp) {
   watch_forks();
+#if defined(__SANITIZE_THREAD__)
+  (void)parallel_of_openmp;  // the sanitizer does not see how a foreign pool synchronises
+#else
   borrowed.store(reinterpret_cast<Parallel>(parallel_of_openmp));
+#endif
 }
 
 void set_threads(int count) { wanted_threads.store(std::max(1, count)); }
