@@ -95,7 +95,8 @@ XENT_INLINE double exp_polynomial(double f) {
   return q * f + 0.5;
 }
 
-// x as n·log 2 + f with |f| ≤ log(2)/2, f = high − low of which high is exact; `word` holds n + lift in its low bits.
+// x as n·log 2 + f with |f| ≤ log(2)/2, f = high − low of which high is exact; the low
+// bits of `word` hold n + lift + bias, the exponent of 2^(n + lift).
 template <class S>
 struct Reduced {
   typename Format<S>::Word word;
@@ -105,7 +106,7 @@ struct Reduced {
 template <class S>
 XENT_INLINE Reduced<S> reduce(S x) {
   using F = Format<S>;
-  constexpr S round = F::round + F::lift;
+  constexpr S round = F::round + F::lift + F::bias;
   const S t = x * F::log2e + round, n = t - round;
   return {bits_of<typename F::Word>(t), n, x - n * F::ln2_high, n * F::ln2_low};
 }
@@ -122,17 +123,14 @@ XENT_INLINE S one() {  // what lifted_exp(0) is
   return Format<S>::lifted_one;
 }
 
-// 2^lift·exp(x) for x ≤ 0 and NaN: lifted, every result but 0 has a leading bit, and one addition to the exponent makes
-// it. Multiplied by 2^−lift, or by a factor that has it in, a result without a leading bit is rounded once.
+// 2^lift·exp(x) for x ≤ 0 and NaN: lifted, every result but 0 has a leading bit, and one factor makes it. Multiplied by
+// 2^−lift, or by a factor that has it in, a result without a leading bit is rounded once.
 template <class S>
 XENT_INLINE S lifted_exp(S x) {
   using F = Format<S>;
-  using Word = typename F::Word;
   const Reduced<S> p = reduce(x);
-  const S value = 1 + expm1_of_rest(p);
-  const S scaled = bits_of<S>(Word(bits_of<Word>(value) + (p.word << F::fraction)));
-  const S other = x < F::vanish ? S(0) : x;  // NaN stays
-  return x >= F::vanish ? scaled : other;
+  const S scaled = (1 + expm1_of_rest(p)) * bits_of<S>(p.word << F::fraction);
+  return x < F::vanish ? S(0) : scaled;
 }
 
 // exp(x) for x ≤ 0 and NaN.

@@ -25,11 +25,11 @@ XENT_LOOP Buffers<S> buffers_for(const Rows& c) {
           start + 2 * row + blocks + 2 * block};
 }
 
-// The memory that the second pass writes is on its way while the first one computes.
-template <class T>
-XENT_INLINE void expect(const T* out, int64_t n) {
+// Memory that is read (0) or written (1) next is on its way while this block is computed.
+template <int write, class T>
+XENT_INLINE void expect(const T* next, int64_t n) {
 #if defined(__GNUC__)
-  for (int64_t i = 0; i < n; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(out + i, 1, 2);
+  for (int64_t i = 0; i < n; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(next + i, write, 2);
 #endif
 }
 
@@ -64,7 +64,8 @@ XENT_LOOP Stats<S> row_stats(const Rows& c, const T* x, const S* q, const T* out
   Stats<S> all;
   for (int64_t i = 0; i < c.classes; i += block) {
     const int64_t n = c.classes - i < block ? c.classes - i : block, full = (n + lanes - 1) / lanes * lanes;
-    if (out) expect(out + i, n);
+    if (out) expect<1>(out + i, n);
+    if (sizeof(T) < 4 || (out && i + block < c.classes)) expect<0>(x + i + block, n);  // elsewhere the processor does it
     const S* z = load_block<S, T>(c, x + i, n, own.logits);
     const S* q_block = base == Base::row ? q + i : nullptr;
     if (full != n) {
