@@ -6,11 +6,10 @@ import numpy as np
 import oracle
 import pytest
 import torch
-import torch.nn.functional as F
 from test_conformance import call_id, eighths
 
 import xent
-from xent import _chunked, errors
+from xent import _chunked
 
 CLASSES, FEATURES = 7, 5
 LAYOUTS = {"row": (), "rows": (9,), "sequences": (2, 5), "transposed": (2, 5), "blocks": (2, 3, 4)}

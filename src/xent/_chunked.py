@@ -11,6 +11,7 @@ import dataclasses
 from typing import Any
 
 import torch
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 
 from . import _autograd, _chunks, losses
@@ -147,11 +148,13 @@ class Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Array) -> Any:
         """The kept gradients times the cotangent, and those of the rows; by the definition, if to be differentiated."""
+        if all(g is None for g in upstream):
+            return None, None, None, None, None, None
         x, weight, bias, *kept = ctx.saved_tensors
         head = ctx.head._replace(x=x, weight=weight, bias=bias)
         reduced = head.rows.options.reduction != "none"
         alone = reduced and all(g is None for g in upstream[1:])
-        if torch.is_grad_enabled() or (not alone and any(g is not None and tracing(g) for g in upstream)):
+        if torch.is_grad_enabled() or (not alone and any(_batched(g) for g in upstream)):
             return *_by_definition(head, ctx, upstream), None, None, None
         with torch.autocast(x.device.type, enabled=False):
             g = upstream[0]
@@ -169,9 +172,14 @@ def _pass(head: Head, wanted: _chunks.Wanted, stats: bool) -> Any:
     return _chunks.forward(head, wanted if reduced else (False, False, False), stats=stats)
 
 
+def _batched(g: Array) -> bool:
+    """Whether a cotangent is seen through vmap, torch.func's or autograd's own for batched cotangents."""
+    return g is not None and (tracing(g) or torch._C._functorch.is_legacy_batchedtensor(g))
+
+
 def _times(kept: list[Array], g: Array, head: Head) -> list[Array]:
     """Gradients times the cotangent, rounded once: in their own memory if the graph is not used again."""
-    again = tracing(g) or torch._C._autograd._get_current_graph_task_keep_graph()
+    again = _batched(g) or torch._C._autograd._get_current_graph_task_keep_graph()
     out: list[Array] = [None, None, None]
     for k, (part, like) in enumerate(zip(kept, (head.x, head.weight, head.bias), strict=True)):
         if part is not None:
@@ -236,7 +244,7 @@ def _by_definition(head: Head, ctx: Any, upstream: Any) -> list[Array]:
     """The gradients through the definition, differentiable if that is asked for."""
     places = [k for k in range(3) if ctx.needs_input_grad[k]]
     inputs = [(head.x, head.weight, head.bias)[k] for k in places]
-    with torch.enable_grad():
+    with torch.enable_grad(), temporarily_clear_interpreter_stack():  # batched are the cotangents alone
         outputs = _defined_outputs(head, ctx.stats)
     pairs = [(o, g) for o, g in zip(outputs, upstream, strict=True) if g is not None and o.requires_grad]
     found = torch.autograd.grad(

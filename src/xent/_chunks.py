@@ -270,9 +270,10 @@ def rounded(head: Head, parts: Any) -> list[Array]:
 def row_gradients(head: Head, wanted: Wanted, upstream: Array) -> Gradients:
     """The gradients of ⟨upstream, loss of each row⟩: the logits are formed again, chunk by chunk."""
     rows = head.rows
-    counts = counted(rows._replace(sample_weight=upstream))
-    weights = upstream if rows.sample_weight is None else upstream * rows.sample_weight
-    head = _of_those(head._replace(rows=rows._replace(sample_weight=weights)), counts)
+    upstream = upstream if rows.sample_weight is None else upstream * rows.sample_weight
+    weighted = rows._replace(sample_weight=upstream)
+    counts = counted(weighted)
+    head = _of_those(head._replace(rows=weighted), counts)
 
     def visit(part: Rows, _place: Any) -> None:
         chunk_loss_and_gradient(part, (1.0, rows.options.z_loss), wanted=True)
