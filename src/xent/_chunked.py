@@ -39,6 +39,11 @@ def _transformed(head: Head) -> bool:
     return torch._C._get_tracing_state() is not None or any(tracing(part) for part in parts if part is not None)
 
 
+def serves(head: Head) -> bool:
+    """Whether chunks of an eager layer of torch tensors can be formed."""
+    return head.weight.ndim == 2 and not torch.compiler.is_compiling() and not _transformed(head)
+
+
 def _whole_serves(head: Head) -> bool:
     """Whether all the logits are to be formed at once: the caller allows their memory, or they are few."""
     keeps = head.rows.options.reduction == "none" and not head.rows.options.recompute

@@ -7,6 +7,7 @@ know their number, so they are selected away.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from ._arrays import dtype_name, is_numpy, is_torch, readable, values
 from ._definition import Array, namespace
 from ._head import Head, counted
 from ._options import Rows
-from .backends import agnostic
+from .backends import agnostic, cpu
 
 BUDGET = 48 * 2**20  # bytes of logits at one time
 FEWEST = 128  # rows of a chunk, however many classes there are: fewer make the products slow
@@ -52,10 +53,20 @@ def chunk_loss_and_gradient(rows: Rows, scales: tuple[Any, Any], *, wanted: bool
 
     If wanted, the derivative of Σ loss·scales[0] + lse²·scales[1] by the logits is written over them, over rows.x.
     """
+    if cpu.serves(rows):
+        return _by_kernel(rows, scales, wanted)
     if not _on_host(rows.x):
         return _loss_and_gradient(rows, scales, wanted)
     parts = [_loss_and_gradient(block, scales, wanted, into) for block, into in _blocks(rows)]
     return tuple(_joined(rows.x, column) for column in zip(*parts, strict=True))
+
+
+def _by_kernel(rows: Rows, scales: Any, wanted: bool) -> tuple[Array, Array]:
+    """The same by the C++ room, in one pass over the chunk."""
+    if not wanted:
+        return cpu.cross_entropy(rows)
+    own = rows._replace(options=dataclasses.replace(rows.options, inplace=True))
+    return cpu.cross_entropy_with_gradient(own, lambda *_: scales)[:2]
 
 
 def _loss_and_gradient(rows: Rows, scales: Any, wanted: bool, into: Array = None) -> tuple[Array, Array]:
@@ -71,18 +82,20 @@ def _loss_and_gradient(rows: Rows, scales: Any, wanted: bool, into: Array = None
 
 def chunk_stats(rows: Rows) -> tuple[Array, ...]:
     """(lse, entropy, argmax, confidence, log-probability of the target or None) of each row of a chunk."""
+    if cpu.serves(rows):
+        return _stats(rows, cpu)
     if not _on_host(rows.x):
         return _stats(rows)
     parts = [_stats(block) for block, _ in _blocks(rows)]
     return tuple(_joined(rows.x, column) for column in zip(*parts, strict=True))
 
 
-def _stats(rows: Rows) -> tuple[Array, ...]:
-    """The same by the definition."""
+def _stats(rows: Rows, room: Any = agnostic) -> tuple[Array, ...]:
+    """The same by one room, the definition unless told otherwise."""
     with np.errstate(all="ignore"):
         given = rows.y is not None or rows.q is not None
-        log_prob = agnostic.target_losses(rows, plain)[1] if given else None
-        return *agnostic.moments(rows, plain), log_prob
+        log_prob = room.target_losses(rows, plain)[1] if given else None
+        return *room.moments(rows, plain), log_prob
 
 
 def _on_host(x: Array) -> bool:

@@ -140,14 +140,7 @@ def linear_cross_entropy_with_grad(
     See `linear_cross_entropy`.
     """
     call = unattached(_head("linear_cross_entropy_with_grad", input, linear_weight, target, {**given}, LinearOptions))
-    if is_torch(call.x):
-        from . import _chunked
-
-        value, parts = _chunked.value_and_gradients(call)
-    elif _by_chunks(call):
-        value, parts = _chunks.value_and_gradients(call)
-    else:
-        value, parts = _defined(call)
+    value, parts = _value_and_gradients(call)
     return scalar(value), LinearGradients(_shifted_back(call, parts[0]), *parts[1:])
 
 
@@ -238,11 +231,21 @@ def _whole_stats(call: Head) -> losses.RowStats:
     return losses.statistics(whole(call, every_row=True))
 
 
+def _value_and_gradients(call: Head) -> tuple[Array, list[Array]]:
+    """The value and the derivatives by x, W and b, in the way that serves the arrays."""
+    if is_torch(call.x):
+        from . import _chunked
+
+        if _chunked.serves(call):
+            return _chunked.value_and_gradients(call)
+    return _chunks.value_and_gradients(call) if _by_chunks(call) else _defined(call)
+
+
 def _defined(call: Head) -> tuple[Array, list[Array]]:
     """The value and the derivatives from all the logits, in the operations of any array library."""
     xp, rows = namespace(call.x), whole(call)
     with _dispatch.quiet(call.x):
-        loss, square, z = _dispatch.room(call.x).cross_entropy_with_gradient(rows, _reduction.scales)
+        loss, square, z = _dispatch.room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
         value = _reduction.reduce_rows(rows, loss, square)
     z = move_axis(z, -1, call.x.ndim - 1)
     z = xp.reshape(z, (-1, math.prod(call.weight.shape[:-1])))
