@@ -165,7 +165,7 @@ def _picker(part: Array, batch: tuple[int, ...]) -> Callable[[Any], Array]:
     if len(batch) == 1:
         return lambda place: part[place]
     if contiguous or not tail or not batch:
-        flat = part.reshape(-1, *tail)
+        flat = part.reshape(math.prod(batch), *tail)
         return lambda place: flat[place]
     xp = namespace(part)
     every = xp.arange(math.prod(batch), device=part.device) if is_torch(part) else np.arange(math.prod(batch))
@@ -196,7 +196,7 @@ def walk(head: Head, visit: Visit, wanted: Wanted, counts: Array, *, every_row: 
     index = None if every_row else active(counts)
     count = math.prod(batch) if index is None else int(index.shape[0])
     weight, bias = (None if part is None else products.cast(part, head.dtype) for part in (head.weight, head.bias))
-    totals = _totals(head, math.prod(batch), wanted, whole=index is None)
+    totals = _totals(head, math.prod(batch), wanted, whole=index is None, some=count > 0)
     pick, chunk = _picker(head.x, batch), _chunk_of(head)
     mask = None if counts is None or index is not None else counts.reshape(-1)
     size = chunk_rows(head, count)
@@ -207,20 +207,20 @@ def walk(head: Head, visit: Visit, wanted: Wanted, counts: Array, *, every_row: 
         z = memory[: x.shape[0]]
         products.logits(x, weight, bias, z)
         visit(chunk(place, z), place)
-        _accumulate(totals, place, x if mask is None else _select(mask[place], x), z, weight)
+        _accumulate(totals, place, x if mask is None else _select(mask[place], x), z, weight, first=start == 0)
     return totals
 
 
-def _totals(head: Head, count: int, wanted: Wanted, *, whole: bool) -> Gradients:
+def _totals(head: Head, count: int, wanted: Wanted, *, whole: bool, some: bool) -> Gradients:
     """Memory for the gradients: by x in the dtype of the products, summed over chunks in that of the sums."""
     shapes = ((count, head.x.shape[-1]), head.weight.shape, (head.classes,))
     dtypes = (head.dtype, head.rows.sum_dtype, head.rows.sum_dtype)
-    zero = (not whole, True, True)
+    zero = (not whole, not some, True)
     made = zip(shapes, dtypes, zero, wanted, strict=True)
     return tuple(products.buffer(head.x, s, d, zero=z) if w else None for s, d, z, w in made)  # type: ignore[return-value]
 
 
-def _accumulate(totals: Gradients, place: Any, x: Array, z: Array, weight: Array) -> None:
+def _accumulate(totals: Gradients, place: Any, x: Array, z: Array, weight: Array, *, first: bool) -> None:
     """What a chunk's gradient z adds to the gradients."""
     by_x, by_weight, by_bias = totals
     if by_x is not None and isinstance(place, slice):
@@ -230,7 +230,7 @@ def _accumulate(totals: Gradients, place: Any, x: Array, z: Array, weight: Array
         products.input_gradient(z, weight, part)
         by_x[place] = part
     if by_weight is not None:
-        products.add_weight_gradient(by_weight, z, x)
+        products.add_weight_gradient(by_weight, z, x, first=first)
     if by_bias is not None:
         products.add_bias_gradient(by_bias, z)
 

@@ -160,8 +160,8 @@ def selected(head: Head) -> Array:
         counts = sound if counts is None else counts & sound
     if counts is None:
         return head.x
-    counts = xp.reshape(counts, (*head.x.shape[:-1], -1))
-    return xp.where(xp.any(counts, axis=-1)[..., None], head.x, 0.0)
+    inner = tuple(range(head.x.ndim - 1, counts.ndim))  # of K-dimensional rows
+    return xp.where((xp.any(counts, axis=inner) if inner else counts)[..., None], head.x, 0.0)
 
 
 def whole(head: Head, *, every_row: bool = False) -> Rows:

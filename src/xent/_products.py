@@ -13,16 +13,18 @@ import numpy as np
 
 from ._arrays import is_torch
 from ._definition import Array, namespace
+from .backends import cpu
 
 BLOCK = 4096  # classes whose products lie beside the sum at one time
 
 
 def buffer(like: Array, shape: tuple[int, ...], dtype: Any, *, zero: bool = False) -> Array:
-    """Memory in the library of an array, on its device."""
+    """Memory in the library of an array, on its device; in huge pages where that pays."""
     if is_torch(like):
-        make = like.new_zeros if zero else like.new_empty
-        return make(shape, dtype=dtype)
-    return (np.zeros if zero else np.empty)(shape, dtype)
+        if zero or like.device.type != "cpu":
+            return (like.new_zeros if zero else like.new_empty)(shape, dtype=dtype)
+        return cpu.empty_like(like.new_empty((), dtype=dtype).expand(shape))
+    return np.zeros(shape, dtype) if zero else cpu.empty_like(np.broadcast_to(np.empty((), dtype), shape))
 
 
 def cast(x: Array, dtype: Any) -> Array:
@@ -54,17 +56,20 @@ def input_gradient(z: Array, weight: Array, out: Array) -> None:
         np.matmul(z, weight, out=out)
 
 
-def add_weight_gradient(total: Array, z: Array, x: Array) -> None:
-    """Gᵀ·x, added to the sum over the chunks."""
+def add_weight_gradient(total: Array, z: Array, x: Array, *, first: bool) -> None:
+    """Gᵀ·x, added to the sum over the chunks; the first is written."""
     if is_torch(z) and total.dtype == z.dtype:
-        total.addmm_(z.t(), x)
+        sys.modules["torch"].addmm(total, z.t(), x, beta=0 if first else 1, out=total)
         return
-    if is_torch(z) and z.device.type == "cuda":
-        total.add_(sys.modules["torch"].mm(z.t(), x, out_dtype=total.dtype))
-        return
-    for start in range(0, total.shape[0], BLOCK):
-        block = slice(start, start + BLOCK)
-        total[block] += z[:, block].T @ x
+    wide = {"out_dtype": total.dtype} if is_torch(z) and z.device.type == "cuda" else {}
+    step = len(total) if wide else BLOCK
+    for start in range(0, len(total), step):
+        block = slice(start, start + step)
+        part = sys.modules["torch"].mm(z[:, block].t(), x, **wide) if is_torch(z) else z[:, block].T @ x
+        if first:
+            total[block] = part
+        else:
+            total[block] += part
 
 
 def add_bias_gradient(total: Array, z: Array) -> None:
