@@ -14,14 +14,44 @@ import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 
-from . import _autograd, _chunks, losses
+from . import _autograd, _chunks, _quick, losses
 from ._arrays import tracing
 from ._definition import Array
 from ._head import Head, counted, unattached, whole
 from ._options import Rows
 from .backends import agnostic
 
+PLAIN = frozenset(("linear_bias", "reduction", "label_smoothing"))
 SMALL = 2**16  # logits: below, the whole of them is faster than a chunk
+
+
+def quick(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Array:
+    """The loss of a small plain call on the shortest way: torch's layer, then the loss's own; None where it is not one.
+
+    It has no ignored rows: what their features hold would reach the gradient of the weight.
+    """
+    if not (_is_plain(weight) and _quick.eager(x, target) and given.keys() <= PLAIN):
+        return None
+    shapes = x.ndim == 2 and weight.ndim == 2 and target.ndim == 1 and x.shape[1] == weight.shape[1]
+    if not shapes or x.dtype != weight.dtype or not 0 < len(x) * len(weight) <= SMALL or len(weight) == 1:
+        return None
+    bias = given.get("linear_bias")
+    if bias is not None and not (_is_plain(bias) and bias.dtype == x.dtype and bias.shape == weight.shape[:1]):
+        return None
+    options = {name: value for name, value in given.items() if name != "linear_bias"}
+    if (
+        torch.is_autocast_enabled("cpu")
+        or len(target) != len(x)
+        or target.min().item() < 0
+        or "ignore_index" in options
+    ):
+        return None
+    return _quick.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options, losses)
+
+
+def _is_plain(x: Array) -> bool:
+    """Whether x is a tensor of no subclass in the host's memory."""
+    return type(x) in _quick.TENSORS and x.is_cpu
 
 
 def _plain_tensors(head: Head) -> bool:

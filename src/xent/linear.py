@@ -10,6 +10,7 @@ from ._arrays import is_numpy, is_torch, move_axis, scalar
 from ._definition import Array, namespace
 from ._head import Head, head, selected, unattached, whole
 from ._options import LinearLossOptions, LinearOptions, LinearStatsOptions, signature_of, validated
+from ._targets import is_compiling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -91,6 +92,12 @@ def linear_cross_entropy(
     E. Wijmans et al., "Cut your losses in large-vocabulary language models", 2025; P.-L. Hsu et al., "Liger kernel:
     efficient Triton kernels for LLM training", 2025.
     """
+    if options is None and is_torch(input) and is_torch(target) and not is_compiling():
+        from . import _chunked
+
+        value = _chunked.quick(input, linear_weight, target, {**given})
+        if value is not None:
+            return value
     call = _head("linear_cross_entropy", input, linear_weight, target, {**_sized(options), **given}, LinearLossOptions)
     if is_torch(call.x):
         from . import _chunked
