@@ -24,6 +24,7 @@ from ._options import Rows
 from .backends import agnostic, cpu
 
 BUDGET = 48 * 2**20  # bytes of logits at one time
+NARROW = 28 * 2**20  # the same of sixteen bits, where the sum of the weight's gradient takes twice that gradient's own
 FEWEST = 128  # rows of a chunk, however many classes there are: fewer make the products slow
 CACHED = 2**17  # elements of a block of rows that the definition works on at one time
 
@@ -144,7 +145,8 @@ def chunk_rows(head: Head, count: int) -> int:
     """How many rows a chunk has: those of the budget, spread evenly."""
     if head.rows.options.chunk_size is not None:
         return head.rows.options.chunk_size
-    most: int = max(BUDGET // (head.classes * head.dtype.itemsize), FEWEST)
+    size = head.dtype.itemsize
+    most: int = max((NARROW if size < 4 else BUDGET) // (head.classes * size), FEWEST)
     even: int = math.ceil(count / max(1, math.ceil(count / most)))
     return max(1, min(most, -(-even // 16) * 16))
 
@@ -200,7 +202,7 @@ def walk(head: Head, visit: Visit, wanted: Wanted, counts: Array, *, every_row: 
     pick, chunk = _picker(head.x, batch), _chunk_of(head)
     mask = None if counts is None or index is not None else counts.reshape(-1)
     size = chunk_rows(head, count)
-    memory = products.buffer(head.x, (min(size, count), head.classes), head.dtype)
+    memory = products.buffer(head.x, (min(size, count), head.classes), head.dtype, kept=head.dtype.itemsize >= 4)
     for start in range(0, count, size):
         place = slice(start, start + size) if index is None else index[start : start + size]
         x = products.cast(pick(place), head.dtype)

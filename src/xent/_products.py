@@ -18,13 +18,15 @@ from .backends import cpu
 BLOCK = 4096  # classes whose products lie beside the sum at one time
 
 
-def buffer(like: Array, shape: tuple[int, ...], dtype: Any, *, zero: bool = False) -> Array:
-    """Memory in the library of an array, on its device; in huge pages where that pays."""
+def buffer(like: Array, shape: tuple[int, ...], dtype: Any, *, zero: bool = False, kept: bool = True) -> Array:
+    """Memory in the library of an array, on its device; huge pages unless `zero` or not `kept` for the next call."""
     if is_torch(like):
-        if zero or like.device.type != "cpu":
+        if zero or not kept or like.device.type != "cpu":
             return (like.new_zeros if zero else like.new_empty)(shape, dtype=dtype)
         return cpu.empty_like(like.new_empty((), dtype=dtype).expand(shape))
-    return np.zeros(shape, dtype) if zero else cpu.empty_like(np.broadcast_to(np.empty((), dtype), shape))
+    if zero or not kept:
+        return (np.zeros if zero else np.empty)(shape, dtype)
+    return cpu.empty_like(np.broadcast_to(np.empty((), dtype), shape))
 
 
 def cast(x: Array, dtype: Any) -> Array:
