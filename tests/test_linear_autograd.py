@@ -404,14 +404,14 @@ def test_compiles_with_inductor(name) -> None:
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("bias", [False, True])
 def test_opcheck(reduction, bias) -> None:
-    from xent import _head, _operator
+    from xent import _chunked_operator, _head
     from xent._options import Options
 
     x, w, b = layer(torch.float32)
     options = Options(
         reduction=reduction, chunk_size=4, z_loss=0.1, linear_bias=b if bias else None, weight=CLASSES.float()
     )
-    call = _operator._call(_head.head("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
+    call = _chunked_operator._call(_head.head("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
     torch.library.opcheck(torch.ops.xent.linear_cross_entropy.default, call)
     if reduction == "none":
         call = [part.detach() if isinstance(part, torch.Tensor) else part for part in call]

@@ -61,7 +61,7 @@ LEVELS = [
     {"_chunks"},
     {"_fused", "_operators", "_quick", "_dispatch"},
     {"softmax", "losses", "binary"},
-    {"_operator"},
+    {"_chunked_operator"},
     {"_chunked"},
     {"linear"},
     {"nn", "models"},

@@ -1,7 +1,7 @@
 """The linear losses of torch tensors: which way a call takes, and what autograd needs to know about the chunks.
 
-Eager calls go chunk by chunk; so does torch.compile, through an operator (`_operator`). What the chunks cannot serve
-(transforms, dual numbers, second derivatives, a weight or a target that requires grad) takes the definition, on all the
+Eager calls go chunk by chunk; so does torch.compile, through an operator (`_chunked_operator`). What the chunks cannot
+serve (transforms, dual numbers, second derivatives, a weight or a target that requires grad) takes the definition, on all the
 logits: right, at the price of their memory.
 """
 
@@ -93,9 +93,9 @@ def cross_entropy(head: Head) -> Any:
     if not _plain_tensors(head) or _whole_serves(head):
         return defined(head, stats=stats)
     if torch.compiler.is_compiling() and not stats:
-        from . import _operator
+        from . import _chunked_operator
 
-        return _operator.cross_entropy(head, _wanted(head))
+        return _chunked_operator.cross_entropy(head, _wanted(head))
     if torch.compiler.is_compiling() or _transformed(head):
         return defined(head, stats=stats)
     apply: Any = Chunked.apply
