@@ -1,8 +1,8 @@
 """The linear losses of torch tensors: which way a call takes, and what autograd needs to know about the chunks.
 
 Eager calls go chunk by chunk; so does torch.compile, through an operator (`_chunked_operator`). What the chunks cannot
-serve (transforms, dual numbers, second derivatives, a weight or a target that requires grad) takes the definition, on all the
-logits: right, at the price of their memory.
+serve (transforms, dual numbers, second derivatives, a weight or a target that requires grad) takes the definition, on
+all the logits: right, at the price of their memory.
 """
 
 from __future__ import annotations
