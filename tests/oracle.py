@@ -265,8 +265,12 @@ def cross_entropy(
     on_empty: str = "nan",
     cotangent=None,
     log_probs: bool = False,
+    logit_error=None,
 ) -> Result:
-    """Cross-entropy with every option (nll_loss with `log_probs`), row after row."""
+    """Cross-entropy with every option (nll_loss with `log_probs`), row after row.
+
+    `logit_error` is what each row's logits are off by, in epsilons, where they had to be computed.
+    """
     x, target = np.asarray(x, Real), np.asarray(target)
     axis = (min(1, x.ndim - 1) if axis is None else axis) % x.ndim
     batch = (*x.shape[:axis], *x.shape[axis + 1 :])
@@ -307,7 +311,8 @@ def cross_entropy(
             gradient[i], gradient_scale[i] = spread(-q, keep, 0), spread(np.abs(q), keep, 0)
             continue
         finite = np.abs(z[np.isfinite(z)]).max(initial=0)
-        r = row(z, q, 0 if softcap is None and temperature == 1 else finite)
+        off = 0 if logit_error is None else np.reshape(logit_error, -1)[i] / Real(temperature)
+        r = row(z, q, off + (0 if softcap is None and temperature == 1 else finite))
         loss[i], loss_scale[i] = r.loss, r.loss_scale
         gradient[i] = spread(r.gradient * slope, keep, 0)
         rough = (np.abs(r.gradient) if softcap is not None else 0) / Real(temperature)
@@ -336,6 +341,47 @@ def cross_entropy(
         one, two = (divisor, counted) if denominator is None else (Real(denominator), Real(denominator))
     nothing = Real(0.0 if on_empty == "zero" else np.nan)
     return reduced(values, slopes, (one, two), nothing, cotangent, z_loss=bool(z_loss))
+
+
+class LinearResult(NamedTuple):
+    """The value of a linear loss and its derivatives by (x, W, b), each with its scale."""
+
+    value: np.ndarray
+    gradients: tuple[np.ndarray, ...]
+    value_scale: np.ndarray
+    gradient_scales: tuple[np.ndarray, ...]
+
+
+def linear_cross_entropy(x, linear_weight, target, linear_bias=None, shift: int = 0, **options) -> LinearResult:
+    """The cross-entropy of x·Wᵀ + b, all logits formed; the features of rows that do not count are left out."""
+    x, w = np.asarray(x, Real), np.asarray(linear_weight, Real)
+    target = np.asarray(target)
+    index = target.ndim < x.ndim
+    if shift:
+        whole, batch = x, x.shape[:-1]
+        x = x[..., :-shift, :]
+        target = target[..., shift:] if index else target[..., shift:, :]
+        if np.shape(options.get("sample_weight")) == batch:
+            options["sample_weight"] = options["sample_weight"][..., shift:]
+        if np.ndim(options.get("where")) == whole.ndim:
+            options["where"] = options["where"][..., shift:, :]
+    counts = np.ones(x.shape[:-1], bool)
+    if index:
+        counts = target != options.get("ignore_index", -100)
+    sample = np.reshape(row_weights(options.get("sample_weight"), x.shape[:-1]), x.shape[:-1])
+    x = np.where((counts & (sample != 0))[..., None], x, 0)
+    b = np.zeros(len(w), Real) if linear_bias is None else np.asarray(linear_bias, Real)
+    with np.errstate(invalid="ignore"):
+        error = (np.abs(x) @ np.abs(w).T + np.where(np.isfinite(b), np.abs(b), 0)).max(-1)
+    r = cross_entropy(x @ w.T + b, target, axis=-1, logit_error=error, **options)
+    g, scale = (np.reshape(part, (-1, len(w))) for part in (r.gradient, r.gradient_scale))
+    scale, rows = scale + np.abs(g), np.reshape(x, (-1, x.shape[-1]))
+    by_x, x_scale = (np.reshape(part, x.shape) for part in (g @ w, scale @ np.abs(w)))
+    if shift:
+        pad = [(0, 0)] * (x.ndim - 2) + [(0, shift), (0, 0)]
+        by_x, x_scale = np.pad(by_x, pad), np.pad(x_scale, pad)
+    gradients = (by_x, g.T @ rows, g.sum(0))
+    return LinearResult(r.value, gradients, r.value_scale, (x_scale, scale.T @ np.abs(rows), scale.sum(0)))
 
 
 def row_stats(x, axis: int | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -15,6 +15,7 @@ from xent import _options
 
 SOURCE = Path(xent.__file__).parent
 EXPORTS = {
+    "LinearGradients",
     "Prediction",
     "RowStats",
     "SoftmaxClassifier",
@@ -25,6 +26,9 @@ EXPORTS = {
     "empty_cache",
     "errors",
     "get_num_threads",
+    "linear_cross_entropy",
+    "linear_cross_entropy_with_grad",
+    "linear_row_stats",
     "log_softmax",
     "logsumexp",
     "models",
@@ -53,8 +57,13 @@ LEVELS = [
         "backends.cpu._extension",
         "backends.cpu._views",
     },
+    {"_head", "_products"},
+    {"_chunks"},
     {"_fused", "_operators", "_quick", "_dispatch"},
     {"softmax", "losses", "binary"},
+    {"_chunked_operator"},
+    {"_chunked"},
+    {"linear"},
     {"nn", "models"},
     {"bench", "classify", "tour"},
     {"_info", "", "cli", "__main__"},
@@ -108,6 +117,7 @@ def test_exports() -> None:
         "TYPE_CHECKING",
         "Any",
         "losses",
+        "linear",
         "binary",
         "backends",
         "bench",
@@ -163,6 +173,9 @@ def test_unknown_names_raise() -> None:
 @pytest.mark.parametrize(
     "allowed",
     [
+        _options.LinearLossOptions,
+        _options.LinearOptions,
+        _options.LinearStatsOptions,
         _options.LossOptions,
         _options.NLLOptions,
         _options.StatsOptions,
@@ -211,7 +224,10 @@ def test_unknown_options_raise_as_python_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(EXPORTS - {"Prediction", "RowStats", "errors", "models", "nn", "tour", "SoftmaxClassifier"})
+    "name",
+    sorted(
+        EXPORTS - {"LinearGradients", "Prediction", "RowStats", "errors", "models", "nn", "tour", "SoftmaxClassifier"}
+    ),
 )
 def test_public_docstrings_are_complete(name: str) -> None:
     doc = inspect.getdoc(getattr(xent, name))

@@ -11,6 +11,10 @@ from .backends.cpu._extension import get_num_threads as get_num_threads
 from .backends.cpu._extension import set_num_threads as set_num_threads
 from .binary import binary_cross_entropy as binary_cross_entropy
 from .binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .linear import LinearGradients as LinearGradients
+from .linear import linear_cross_entropy as linear_cross_entropy
+from .linear import linear_cross_entropy_with_grad as linear_cross_entropy_with_grad
+from .linear import linear_row_stats as linear_row_stats
 from .losses import RowStats as RowStats
 from .losses import cross_entropy as cross_entropy
 from .losses import cross_entropy_with_grad as cross_entropy_with_grad

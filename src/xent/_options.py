@@ -65,6 +65,39 @@ class StatsOptions(TypedDict, total=False):
     check: bool | str
 
 
+class LinearStatsOptions(TypedDict, total=False):
+    """The same of `linear_row_stats`."""
+
+    linear_bias: Array
+    weight: Array
+    ignore_index: int | None
+    label_smoothing: float
+    where: Array
+    sample_weight: Array
+    z_loss: float
+    softcap: float | None
+    temperature: float
+    dtype: Any
+    check: bool | str
+    shift: int
+    chunk_size: int | None
+
+
+class LinearOptions(LinearStatsOptions, total=False):
+    """The same of `linear_cross_entropy_with_grad`."""
+
+    reduction: str
+    denominator: Array
+    on_empty: str
+
+
+class LinearLossOptions(LinearOptions, total=False):
+    """The same of `linear_cross_entropy`."""
+
+    recompute: bool
+    return_stats: bool
+
+
 class ProbabilityOptions(TypedDict, total=False):
     """The same of `binary_cross_entropy`."""
 
@@ -104,6 +137,11 @@ class Options:
     dtype: Any = None
     inplace: bool = False
     check: bool | str = "auto"
+    linear_bias: Array = None
+    shift: int = 0
+    chunk_size: int | None = None
+    recompute: bool = True
+    return_stats: bool = False
 
 
 class Rows(NamedTuple):
@@ -147,9 +185,11 @@ class Call(NamedTuple):
     input: Array
     target: Array
     options: Options
+    linear_weight: Array = None
 
     def __str__(self) -> str:
         words = [f"input {describe(self.input)}"]
+        words += [] if self.linear_weight is None else [f"linear_weight {describe(self.linear_weight)}"]
         words += [] if self.target is None else [f"target {describe(self.target)}"]
         for name, value in vars(self.options).items():
             if hasattr(value, "shape"):
@@ -164,6 +204,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "on_empty": ("nan", "zero", "raise"),
     "check": ("auto", True, False),
     "inplace": (True, False),
+    "recompute": (True, False),
+    "return_stats": (True, False),
 }
 
 LARGEST = sys.float_info.max
@@ -175,6 +217,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "softcap": (lambda v: v is None or 0 < v < math.inf, "None or a positive number"),
     "temperature": (lambda v: 0 < v < math.inf, "a positive number"),
     "ignore_index": (lambda v: -(2**63) <= operator.index(v) < 2**63, "an integer of at most 64 bits"),
+    "shift": (lambda v: type(v) is int and v >= 0, "0 or a positive whole number"),
+    "chunk_size": (lambda v: v is None or (type(v) is int and v > 0), "None or a positive whole number of rows"),
 }
 
 

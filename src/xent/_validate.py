@@ -150,8 +150,12 @@ def rows(function: str, input: Any, target: Any, options: Options, *, needs_targ
     x = as_float_array(input, "input")
     axis = class_axis(function, x, options.axis)
     target = like(x, target, "target") if needs_target or target is not None else None
-    call = Call(function, x, target, options)
-    classes = x.shape[axis]
+    return canonical(Call(function, x, target, options), x, target, axis, options)
+
+
+def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) -> Rows:
+    """The canonical rows of logits x, or of a stand-in of their shape, dtype and device; see `rows`."""
+    function, classes = call.function, x.shape[axis]
     if classes == 0:
         raise ShapeError(f"input has no classes on axis {axis} — in {call}")
     y, q = (None, None) if target is None else _targets.split_target(call, x, target, axis)

@@ -122,14 +122,19 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
         value = _dispatch.quick().cross_entropy(input, target, options, sys.modules[__name__])
         if value is not None:
             return value
-    rows = _validate.rows("cross_entropy", input, target, validated("cross_entropy", weight, options, LossOptions))
+    given = validated("cross_entropy", weight, options, LossOptions)
+    return reduced(_validate.rows("cross_entropy", input, target, given))
+
+
+def reduced(rows: Rows) -> Array:
+    """The reduced loss of canonical rows, in the fastest way that serves them."""
     if rows.options.inplace and is_torch(rows.x) and rows.x.requires_grad:
         return _in_place(rows)
     if _fuses(rows):
         from . import _fused
 
-        return _fused.cross_entropy(rows, lambda x: _composed(rows._replace(x=x)))
-    return _composed(rows)
+        return _fused.cross_entropy(rows, lambda x: composed(rows._replace(x=x)))
+    return composed(rows)
 
 
 def _plain_rows(input: Array, target: Array, options: Any) -> Rows:
@@ -139,7 +144,7 @@ def _plain_rows(input: Array, target: Array, options: Any) -> Rows:
 
 def differentiable(input: Array, target: Array, options: Any) -> Array:
     """The reduced loss in torch's own operations, for derivatives of every order."""
-    return _composed(_plain_rows(input, target, options))
+    return composed(_plain_rows(input, target, options))
 
 
 def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
@@ -149,7 +154,7 @@ def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) ->
     return _fused.gradient_for(_plain_rows(input, target, options), cotangent)
 
 
-def _composed(rows: Rows) -> Array:
+def composed(rows: Rows) -> Array:
     """The reduced loss, in the operations of the array's library."""
     with _dispatch.quiet(rows.x):
         loss, z_squared = _dispatch.loss_room(rows).cross_entropy(rows, _dispatch.rules(rows.x))
@@ -319,7 +324,11 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
     """
     given = validated("row_stats", weight, options, StatsOptions)
-    rows = _validate.rows("row_stats", input, target, given, needs_target=False)
+    return statistics(_validate.rows("row_stats", input, target, given, needs_target=False))
+
+
+def statistics(rows: Rows) -> RowStats:
+    """What canonical rows tell; see `row_stats`."""
     xp = namespace(rows.x)
 
     def out(value: Array) -> Array:
@@ -328,5 +337,5 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     room, rules = _dispatch.room(rows), _dispatch.rules(rows.x)
     with _dispatch.quiet(rows.x):
         lse, entropy, prediction, confidence = room.moments(rows, rules)
-        loss, log_prob = (None, None) if target is None else room.target_losses(rows, rules)
+        loss, log_prob = (None, None) if rows.y is None and rows.q is None else room.target_losses(rows, rules)
     return RowStats(out(loss), out(lse), out(entropy), scalar(prediction), out(confidence), out(log_prob))

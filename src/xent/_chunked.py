@@ -1,0 +1,295 @@
+"""The linear losses of torch tensors: which way a call takes, and what autograd needs to know about the chunks.
+
+Eager calls go chunk by chunk; so does torch.compile, through an operator (`_chunked_operator`). What the chunks cannot
+serve (transforms, dual numbers, second derivatives, a weight or a target that requires grad) takes the definition, on
+all the logits: right, at the price of their memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.autograd import forward_ad
+
+from . import _autograd, _chunks, _quick, losses
+from ._arrays import tracing
+from ._definition import Array
+from ._head import Head, counted, unattached, whole
+from ._options import Rows
+from .backends import agnostic
+
+PLAIN = frozenset(("linear_bias", "reduction", "label_smoothing"))
+SMALL = 2**16  # logits: below, the whole of them is faster than a chunk
+
+
+def quick(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Array:
+    """The loss of a small plain call on the shortest way: torch's layer, then the loss's own; None where it is not one.
+
+    It has no ignored rows: what their features hold would reach the gradient of the weight.
+    """
+    if not (_is_plain(weight) and _quick.eager(x, target) and given.keys() <= PLAIN):
+        return None
+    shapes = x.ndim == 2 and weight.ndim == 2 and target.ndim == 1 and x.shape[1] == weight.shape[1]
+    if not shapes or x.dtype != weight.dtype or not 0 < len(x) * len(weight) <= SMALL or len(weight) == 1:
+        return None
+    bias = given.get("linear_bias")
+    if bias is not None and not (_is_plain(bias) and bias.dtype == x.dtype and bias.shape == weight.shape[:1]):
+        return None
+    options = {name: value for name, value in given.items() if name != "linear_bias"}
+    if (
+        torch.is_autocast_enabled("cpu")
+        or len(target) != len(x)
+        or target.min().item() < 0
+        or "ignore_index" in options
+    ):
+        return None
+    return _quick.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options, losses)
+
+
+def _is_plain(x: Array) -> bool:
+    """Whether x is a tensor of no subclass in the host's memory."""
+    return type(x) in _quick.TENSORS and x.is_cpu
+
+
+def _plain_tensors(head: Head) -> bool:
+    """Whether nothing but the layer is differentiated, and the layer is one of a row of classes."""
+    rows = head.rows
+    others = (rows.q, rows.weight, rows.sample_weight, rows.options.denominator)
+    return head.weight.ndim == 2 and not any(getattr(part, "requires_grad", False) for part in others)
+
+
+def _transformed(head: Head) -> bool:
+    """Whether a transform runs that has to see the operations: torch.func, dual numbers, tracing, a tensor subclass."""
+    parts = (head.x, head.weight, head.bias, head.rows.y, head.rows.q)
+    if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        return True
+    return torch._C._get_tracing_state() is not None or any(tracing(part) for part in parts if part is not None)
+
+
+def serves(head: Head) -> bool:
+    """Whether chunks of an eager layer of torch tensors can be formed."""
+    return head.weight.ndim == 2 and not torch.compiler.is_compiling() and not _transformed(head)
+
+
+def _whole_serves(head: Head) -> bool:
+    """Whether all the logits are to be formed at once: the caller allows their memory, or they are few."""
+    keeps = head.rows.options.reduction == "none" and not head.rows.options.recompute
+    return keeps or head.rows.x.numel() <= SMALL
+
+
+def _wanted(head: Head) -> tuple[bool, bool, bool]:
+    """Which gradients a backward pass may ask for."""
+    on = torch.is_grad_enabled()
+    parts = (head.x, head.weight, head.bias)
+    return tuple(on and part is not None and part.requires_grad for part in parts)  # type: ignore[return-value]
+
+
+def cross_entropy(head: Head) -> Any:
+    """The reduced loss of a layer of torch tensors; with return_stats a pair, the statistics second."""
+    stats = head.rows.options.return_stats
+    if not _plain_tensors(head) or _whole_serves(head):
+        return defined(head, stats=stats)
+    if torch.compiler.is_compiling() and not stats:
+        from . import _chunked_operator
+
+        return _chunked_operator.cross_entropy(head, _wanted(head))
+    if torch.compiler.is_compiling() or _transformed(head):
+        return defined(head, stats=stats)
+    apply: Any = Chunked.apply
+    if not stats:
+        return apply(head.x, head.weight, head.bias, head, _wanted(head), False)
+    value, loss, *told = apply(head.x, head.weight, head.bias, head, _wanted(head), True)
+    return value, _row_stats(head, loss, told)
+
+
+def row_stats(head: Head) -> losses.RowStats:
+    """What each row tells, of a layer of torch tensors."""
+    if not _plain_tensors(head) or head.rows.x.numel() <= SMALL or _transformed(head):
+        return defined_stats(head)
+    apply: Any = Chunked.apply
+    rows = head.rows._replace(options=dataclasses.replace(head.rows.options, reduction="none"))
+    _, loss, *told = apply(head.x, head.weight, head.bias, head._replace(rows=rows), _wanted(head), True)
+    return _row_stats(head, loss, told)
+
+
+def _row_stats(head: Head, loss: Array, told: Any) -> losses.RowStats:
+    """The statistics in the result's dtype."""
+    given = head.rows.y is not None or head.rows.q is not None
+    parts = [loss if given else None, *told]
+    kinds = [part if part is None or k == 3 else part.to(head.rows.dtype) for k, part in enumerate(parts)]
+    return losses.RowStats(*kinds)
+
+
+@torch.no_grad()
+def value_and_gradients(head: Head) -> tuple[Array, list[Array]]:
+    """The value and the derivatives by x, weight and bias."""
+    with torch.autocast(head.x.device.type, enabled=False):
+        return _chunks.value_and_gradients(head)
+
+
+# --- the definition ---
+
+
+def defined(head: Head, *, stats: bool) -> Any:
+    """The same on all the logits, in differentiable operations."""
+    value = losses.reduced(whole(head))
+    return (value, defined_stats(head)) if stats else value
+
+
+def defined_stats(head: Head) -> losses.RowStats:
+    """The statistics on all the logits; what concerns the target, from the rows that count."""
+    told = losses.statistics(whole(head, every_row=True))
+    if counted(head.rows) is None:
+        return told
+    own = losses.statistics(whole(head))
+    return told._replace(loss=own.loss, target_log_prob=own.target_log_prob)
+
+
+def _defined_outputs(head: Head, stats: bool) -> tuple[Array, ...]:
+    """The outputs of Chunked, by the definition."""
+    value = None if head.rows.y is None and head.rows.q is None else losses.composed(whole(head))
+    if not stats:
+        return (value,)
+    told = defined_stats(head._replace(rows=head.rows._replace(dtype=head.rows.sum_dtype)))
+    return (value, *told)
+
+
+# --- the chunks ---
+
+
+class Chunked(torch.autograd.Function):
+    """A linear loss: a reduced one has formed its gradients with the value, rows form theirs from logits made again.
+
+    Outputs: the value, and where asked for the loss, lse, entropy, argmax, confidence and log q of each row.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Array, weight: Array, bias: Array, head: Head, wanted: _chunks.Wanted, stats: bool) -> Any:
+        """The outputs; what the backward pass needs is kept."""
+        ctx.head, ctx.wanted, ctx.stats = unattached(head), wanted, stats
+        ctx.set_materialize_grads(False)
+        with torch.autocast(x.device.type, enabled=False):
+            value, loss, told, gradients, ctx.factor = _pass(ctx.head, wanted, stats)
+        ctx.save_for_backward(x, weight, bias, *gradients)
+        ctx.head = ctx.head._replace(x=None, weight=None, bias=None)
+        if not stats:
+            return value
+        ctx.mark_non_differentiable(told[2])
+        return value, loss, *told
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Array) -> Any:
+        """The kept gradients times the cotangent, and those of the rows; by the definition, if to be differentiated."""
+        if all(g is None for g in upstream):
+            return None, None, None, None, None, None
+        x, weight, bias, *kept = ctx.saved_tensors
+        head = ctx.head._replace(x=x, weight=weight, bias=bias)
+        reduced = head.rows.options.reduction != "none"
+        alone = reduced and all(g is None for g in upstream[1:])
+        if torch.is_grad_enabled() or (not alone and any(_batched(g) for g in upstream)):
+            return *_by_definition(head, ctx, upstream), None, None, None
+        with torch.autocast(x.device.type, enabled=False):
+            g = upstream[0]
+            total = [None, None, None] if not reduced or g is None else _times(kept, g / ctx.factor, head)
+            if not alone:
+                total = [_plus(*pair) for pair in zip(total, _of_rows(head, ctx.wanted, upstream), strict=True)]
+        return *total, None, None, None
+
+
+def _pass(head: Head, wanted: _chunks.Wanted, stats: bool) -> Any:
+    """The forward pass; rows without a target have statistics alone."""
+    if head.rows.y is None and head.rows.q is None:
+        return None, None, _chunks.statistics(head), (None, None, None), 1.0
+    reduced = head.rows.options.reduction != "none"
+    return _chunks.forward(head, wanted if reduced else (False, False, False), stats=stats)
+
+
+def _batched(g: Array) -> bool:
+    """Whether a cotangent is seen through vmap, torch.func's or autograd's own for batched cotangents."""
+    return g is not None and (tracing(g) or torch._C._functorch.is_legacy_batchedtensor(g))
+
+
+def _times(kept: list[Array], g: Array, head: Head) -> list[Array]:
+    """Gradients times the cotangent, rounded once: in their own memory if the graph is not used again."""
+    again = _batched(g) or torch._C._autograd._get_current_graph_task_keep_graph()
+    out: list[Array] = [None, None, None]
+    for k, (part, like) in enumerate(zip(kept, (head.x, head.weight, head.bias), strict=True)):
+        if part is not None:
+            scaled = part * g.to(part.dtype) if again else _scaled(part, g)
+            out[k] = scaled.to(like.dtype).reshape(like.shape)
+    return out
+
+
+def _scaled(part: Array, g: Array) -> Array:
+    """The same in place; not touched for a cotangent that is seen to be 1."""
+    return part if g.device.type == "cpu" and g.item() == 1 else part.mul_(g)
+
+
+def _plus(one: Array, two: Array) -> Array:
+    """The sum of two gradients, either of which may be None."""
+    return two if one is None else one if two is None else one + two
+
+
+def _of_rows(head: Head, wanted: _chunks.Wanted, upstream: Any) -> list[Array]:
+    """The gradients by what the rows tell, from logits that are formed again."""
+    batch, wide = head.x.shape[:-1], head.rows.sum_dtype
+    value, *rest = upstream
+    g_loss: Array
+    g_stats: list[Array]
+    g_loss, g_stats = (value if head.rows.options.reduction == "none" else None), rest
+    if rest:
+        g_loss, g_stats = _plus(g_loss, rest[0]), [*rest[1:3], *rest[4:]]
+    if any(g is not None for g in g_stats):
+        g_stats = [None if g is None else g.to(wide).reshape(-1) for g in (g_loss, *g_stats)]
+        parts = _stats_gradients(head, wanted, g_stats)
+    else:
+        parts = _chunks.row_gradients(head, wanted, g_loss.to(wide).reshape(batch))
+    return _chunks.rounded(head, parts)
+
+
+def _stats_gradients(head: Head, wanted: _chunks.Wanted, upstream: list[Array]) -> tuple[Array, Array, Array]:
+    """The gradients by (loss, lse, entropy, confidence, log q) of each row, through the definition's functions."""
+    given = [g for g in upstream if g is not None]
+    counts = torch.stack([g != 0 for g in given]).any(0).reshape(head.x.shape[:-1])
+
+    def visit(part: Rows, place: Any) -> None:
+        own = [None if g is None else g[place] for g in upstream]
+        for block in _chunks.blocks(part):
+            z = part.x[block].clone().requires_grad_()
+            with torch.enable_grad():
+                told = _told(_chunks.cut(part, block)._replace(x=z), upstream)
+            pairs = [(out, g[block]) for out, g in zip(told, own, strict=True) if g is not None]
+            part.x[block] = torch.autograd.grad([out for out, _ in pairs], z, [g for _, g in pairs])[0]
+
+    return _chunks.walk(head, visit, wanted, counts)
+
+
+def _told(rows: Rows, upstream: list[Array]) -> list[Array]:
+    """(loss, lse, entropy, confidence, log q) of each row, those without a cotangent None."""
+    lse, entropy, _, confidence = agnostic.moments(rows, _autograd)
+    target = upstream[0] is not None or upstream[-1] is not None
+    loss, log_prob = agnostic.target_losses(rows, _autograd) if target else (None, None)
+    return [loss, lse, entropy, confidence, log_prob]
+
+
+def _by_definition(head: Head, ctx: Any, upstream: Any) -> list[Array]:
+    """The gradients through the definition, differentiable if that is asked for."""
+    places = [k for k in range(3) if ctx.needs_input_grad[k]]
+    inputs = [(head.x, head.weight, head.bias)[k] for k in places]
+    with torch.enable_grad(), temporarily_clear_interpreter_stack():  # batched are the cotangents alone
+        outputs = _defined_outputs(head, ctx.stats)
+    pairs = [(o, g) for o, g in zip(outputs, upstream, strict=True) if g is not None and o.requires_grad]
+    found = torch.autograd.grad(
+        [o for o, _ in pairs],
+        inputs,
+        [g.to(o.dtype) for o, g in pairs],
+        create_graph=torch.is_grad_enabled(),
+        allow_unused=True,
+    )
+    out: list[Array] = [None, None, None]
+    for k, part in zip(places, found, strict=True):
+        out[k] = part
+    return out
