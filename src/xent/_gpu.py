@@ -55,6 +55,11 @@ def _differentiated(x: Array) -> bool:
     return bool(x.requires_grad and torch.is_grad_enabled())
 
 
+def _looks(rows: Rows) -> bool:
+    """Whether a kernel without a backward pass serves."""
+    return _serves(rows) and not _differentiated(rows.x)
+
+
 class _Rows(torch.autograd.Function):
     """(loss, lse² or None) of each row; the statistics are saved, the gradient is formed at any cotangents."""
 
@@ -172,21 +177,19 @@ def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, 
 
 def moments(rows: Rows, rules: Any) -> tuple[Array, Array, Array, Array]:
     """(lse, entropy, argmax, confidence) of each row."""
-    by_kernel = _serves(rows) and not _differentiated(rows.x)
-    return triton.moments(rows) if by_kernel else agnostic.moments(rows, rules)
+    return triton.moments(rows) if _looks(rows) else agnostic.moments(rows, rules)
 
 
 def target_losses(rows: Rows, rules: Any) -> tuple[Array, Array]:
     """(loss, log-probability of the target as given) of each row."""
     raise_noted()
-    by_kernel = _serves(rows) and not _differentiated(rows.x)
-    return triton.target_losses(rows) if by_kernel else agnostic.target_losses(rows, rules)
+    return triton.target_losses(rows) if _looks(rows) else agnostic.target_losses(rows, rules)
 
 
 def nll(rows: Rows) -> Array:
     """−⟨q, log p⟩ of each row, for log-probabilities in the place of logits."""
     raise_noted()
-    return triton.nll(rows) if _serves(rows) and not _differentiated(rows.x) else agnostic.nll(rows)
+    return triton.nll(rows) if _looks(rows) else agnostic.nll(rows)
 
 
 def binary_cross_entropy_with_logits(b: Binary, rules: Any) -> Array:
@@ -206,9 +209,24 @@ def binary_cross_entropy_with_gradient(b: Binary, *, wanted: bool = True) -> tup
     return loss, gradient
 
 
-def maps(x: Array) -> Any:
-    """The room, for softmax, log_softmax and logsumexp of x; None where autograd wants their derivatives."""
-    return None if _differentiated(x) or x.dtype not in triton.FLOATS else triton
+def softmax(rows: Rows, rules: Any) -> Array:
+    """exp(z − m)/(1 + r) of rows without a target."""
+    return triton.softmax(*_map(rows)) if _looks(rows) else agnostic.softmax(rows, rules)
+
+
+def log_softmax(rows: Rows, rules: Any) -> Array:
+    """(z − m) − log1p(r)."""
+    return triton.log_softmax(*_map(rows)) if _looks(rows) else agnostic.log_softmax(rows, rules)
+
+
+def logsumexp(rows: Rows, rules: Any) -> Array:
+    """m + log1p(r) of each row."""
+    return triton.logsumexp(rows.x, rows.where, rows.sum_dtype) if _looks(rows) else agnostic.logsumexp(rows, rules)
+
+
+def _map(rows: Rows) -> tuple[Any, ...]:
+    """The arguments of a softmax."""
+    return rows.x, rows.where, rows.options.temperature, rows.dtype, rows.sum_dtype
 
 
 binary_cross_entropy = agnostic.binary_cross_entropy
