@@ -53,13 +53,13 @@ LEVELS = [
         "backends.cpu._extension",
         "backends.cpu._views",
     },
-    {"_fused", "_operators", "_quick", "_dispatch"},
+    {"_fused", "_gpu", "_operators", "_quick", "_dispatch"},
     {"softmax", "losses", "binary"},
     {"nn", "models"},
     {"bench", "classify", "tour"},
     {"_info", "", "cli", "__main__"},
 ]
-HEAVY = ("torch", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
+HEAVY = ("torch", "triton", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
 
 
 def module_name(path: Path) -> str:
