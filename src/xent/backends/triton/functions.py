@@ -56,7 +56,7 @@ def softmax_swept(
     out += start(row, layout[0], layout[3], layout[4], ALIGN)
     where = None if where is None else where + tl.multiple_of(row * layout[5], ALIGN)
     m, r, _t, _rest, _own = sweep(
-        x, None, where, None, 0, 0, 0, 0, 0, classes, None, None, temperature, False, BLOCK, WIDE
+        x, None, where, None, 0, 0, 0, 0, classes, None, None, temperature, False, BLOCK, WIDE
     )
     blocks = tl.cdiv(classes, BLOCK)
     for step in range(0, blocks):
@@ -135,13 +135,14 @@ def likelihood(
     x += start(row, layout[0], layout[1], layout[2], ALIGN)
     q = None if q is None else q + tl.multiple_of(row * layout[5], ALIGN)
     label, factor, dead = row_target(row, y, sample_weight, classes, ignore, flag, WIDE)
+    alive = tl.where(dead, 0, classes)
     if DENSE:
         even = smoothed_share(where, smoothing, classes, BLOCK, WIDE)
         lanes = tl.zeros([BLOCK], WIDE)
         for first in range(0, classes, BLOCK):
             cols = first + tl.arange(0, BLOCK)
             inside = cols < classes
-            log_p, _, exists = logits(x, where, cols, inside & (dead == 0), None, None, WIDE)
+            log_p, _, exists = logits(x, where, cols, cols < alive, None, None, WIDE)
             wanted = target_block(cols, inside, exists, label, factor, even, q, weight, smoothing, WIDE)
             lanes += tl.where(wanted != 0, wanted * log_p, 0.0)
         total = tl.sum(lanes, 0)

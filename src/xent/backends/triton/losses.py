@@ -50,7 +50,7 @@ def own_class(x, where, weight, label, factor, dead, softcap, temperature, WIDE:
 
 @triton.jit
 def write_block(
-    row, cols, inside, x, e, exists, q, m, r, rest, own, along, along_lse, plain, dead, softcap, temperature,
+    row, cols, inside, x, e, exists, q, m, r, rest, own, along, along_lse, plain, softcap, temperature,
     SELECT: tl.constexpr, DENSE: tl.constexpr, SQUARE: tl.constexpr,
 ):  # fmt: skip
     """The gradient of a block by the raw logits; where the target is a class, without it: `write_class` follows."""
@@ -58,13 +58,13 @@ def write_block(
     if softcap is not None or temperature is not None:
         result *= slope(x, softcap, temperature)
     if SELECT:
-        result = tl.where(exists & (dead == 0), result, 0.0)
+        result = tl.where(exists, result, 0.0)
     tl.store(row + cols, rounded(result, row), mask=inside)
 
 
 @triton.jit
 def write_class(
-    row, label, x, z, exists, hit, m, r, rest, own, along, along_lse, dead, softcap, temperature, SQUARE: tl.constexpr
+    row, label, x, z, exists, hit, m, r, rest, own, along, along_lse, softcap, temperature, SQUARE: tl.constexpr
 ):
     """The gradient of the row's class, over what its block has there, when that has been written."""
     e = exp(tl.where(z == m, 0.0, z - m))
@@ -72,7 +72,7 @@ def write_class(
     if softcap is not None or temperature is not None:
         result *= slope(x, softcap, temperature)
     tl.debug_barrier()
-    tl.store(row + label, rounded(result, row), mask=exists & (dead == 0))
+    tl.store(row + label, rounded(result, row), mask=exists)
 
 
 @triton.jit(do_not_specialize=["scale", "square_scale"])
@@ -91,10 +91,11 @@ def resident(
     q = None if q is None else q + tl.multiple_of(row * layout[5], ALIGN)
     where = None if where is None else where + tl.multiple_of(row * layout[6], ALIGN)
     label, factor, dead = row_target(row, y, sample_weight, classes, ignore, flag, WIDE)
+    alive = tl.where(dead, 0, classes)  # of a dead row nothing is read
     even = smoothed_share(where, smoothing, classes, BLOCK, WIDE)
     cols = tl.arange(0, BLOCK)
     inside = cols < classes
-    raw, z, exists = logits(x, where, cols, inside & (dead == 0), softcap, temperature, WIDE)
+    raw, z, exists = logits(x, where, cols, cols < alive, softcap, temperature, WIDE)
     if DENSE:
         wanted = target_block(cols, inside, exists, label, factor, even, q, weight, smoothing, WIDE)
         m, r, t, rest, own, e = of_block(z, wanted, DENSE)
@@ -107,12 +108,12 @@ def resident(
     along, along_lse = slopes(row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, WIDE)
     plain = tl.where(dead, 0.0, softmax_factor(m, r, rest + own, along, along_lse, square is not None))
     write_block(
-        gradient, cols, inside, raw, e, exists, wanted, m, r, rest, own, along, along_lse, plain, dead,
+        gradient, cols, inside, raw, e, exists, wanted, m, r, rest, own, along, along_lse, plain,
         softcap, temperature, DENSE or where is not None, DENSE, square is not None,
     )  # fmt: skip
     if not DENSE:
         write_class(
-            gradient, label, own_x, own_z, own_exists, hit, m, r, rest, own, along, along_lse, dead,
+            gradient, label, own_x, own_z, own_exists, hit, m, r, rest, own, along, along_lse,
             softcap, temperature, square is not None,
         )  # fmt: skip
 
@@ -132,11 +133,12 @@ def swept(
     q = None if q is None else q + tl.multiple_of(row * layout[5], ALIGN)
     where = None if where is None else where + tl.multiple_of(row * layout[6], ALIGN)
     label, factor, dead = row_target(row, y, sample_weight, classes, ignore, flag, WIDE)
+    alive = tl.where(dead, 0, classes)  # of a dead row nothing is read
     even = smoothed_share(where, smoothing, classes, BLOCK, WIDE)
     begin = tl.program_id(1) * span
-    end = tl.minimum(begin + span, classes)
+    end = tl.minimum(begin + span, alive)
     m, r, t, rest, own = sweep(
-        x, q, where, weight, label, factor, even, dead, begin, end, smoothing, softcap, temperature, DENSE, BLOCK, WIDE
+        x, q, where, weight, label, factor, even, begin, end, smoothing, softcap, temperature, DENSE, BLOCK, WIDE
     )
     if not DENSE and not PARTED:
         own_x, own_z, own_exists, hit = own_class(x, where, weight, label, factor, dead, softcap, temperature, WIDE)
@@ -155,17 +157,17 @@ def swept(
         for step in range(0, blocks):
             cols = (blocks - 1 - step) * BLOCK + tl.arange(0, BLOCK)
             inside = cols < classes
-            raw, z, exists = logits(x, where, cols, inside & (dead == 0), softcap, temperature, WIDE)
+            raw, z, exists = logits(x, where, cols, cols < alive, softcap, temperature, WIDE)
             wanted = z
             if DENSE:
                 wanted = target_block(cols, inside, exists, label, factor, even, q, weight, smoothing, WIDE)
             write_block(
-                gradient, cols, inside, raw, exp(z - m), exists, wanted, m, r, rest, own, along, along_lse, plain, dead,
+                gradient, cols, inside, raw, exp(z - m), exists, wanted, m, r, rest, own, along, along_lse, plain,
                 softcap, temperature, DENSE or where is not None, DENSE, square is not None,
             )  # fmt: skip
         if not DENSE:
             write_class(
-                gradient, label, own_x, own_z, own_exists, hit, m, r, rest, own, along, along_lse, dead,
+                gradient, label, own_x, own_z, own_exists, hit, m, r, rest, own, along, along_lse,
                 softcap, temperature, square is not None,
             )  # fmt: skip
 
@@ -216,12 +218,13 @@ def backward(
     q = None if q is None else q + tl.multiple_of(row * layout[5], ALIGN)
     where = None if where is None else where + tl.multiple_of(row * layout[6], ALIGN)
     label, factor, dead = row_target(row, y, sample_weight, classes, ignore, flag, WIDE)
+    alive = tl.where(dead, 0, classes)  # of a dead row nothing is read
     even = smoothed_share(where, smoothing, classes, BLOCK, WIDE)
     m, r = tl.load(state + row), tl.load(state + row + rows)
     rest, own = tl.load(state + row + 3 * rows), tl.load(state + row + 4 * rows)
     cols = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = cols < classes
-    raw, z, exists = logits(x, where, cols, inside & (dead == 0), softcap, temperature, WIDE)
+    raw, z, exists = logits(x, where, cols, cols < alive, softcap, temperature, WIDE)
     wanted = z
     if DENSE:
         wanted = target_block(cols, inside, exists, label, factor, even, q, weight, smoothing, WIDE)
@@ -231,12 +234,12 @@ def backward(
     along, along_lse = slopes(row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, WIDE)
     plain = tl.where(dead, 0.0, softmax_factor(m, r, rest + own, along, along_lse, SQUARE))
     write_block(
-        gradient, cols, inside, raw, exp(z - m), exists, wanted, m, r, rest, own, along, along_lse, plain, dead,
+        gradient, cols, inside, raw, exp(z - m), exists, wanted, m, r, rest, own, along, along_lse, plain,
         softcap, temperature, DENSE or where is not None, DENSE, SQUARE,
     )  # fmt: skip
     if not DENSE:  # known to the compiler
         if label // BLOCK == tl.program_id(1):  # known to the program
             write_class(
-                gradient, label, own_x, own_z, own_exists, hit, m, r, rest, own, along, along_lse, dead,
+                gradient, label, own_x, own_z, own_exists, hit, m, r, rest, own, along, along_lse,
                 softcap, temperature, SQUARE,
             )  # fmt: skip

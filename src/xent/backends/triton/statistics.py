@@ -76,7 +76,7 @@ def tile(first, LANES: tl.constexpr, EACH: tl.constexpr):
 
 @triton.jit
 def sweep(
-    x_row, q_row, where_row, weight, label, factor, even, dead, begin, end, smoothing, softcap, temperature,
+    x_row, q_row, where_row, weight, label, factor, even, begin, end, smoothing, softcap, temperature,
     DENSE: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """The statistics of the columns begin … end of a row, in one read of x (and of q, where dense).
@@ -90,7 +90,7 @@ def sweep(
     t, rest, own = tl.zeros([LANES], WIDE), tl.zeros([LANES], WIDE), tl.zeros([LANES], WIDE)
     for first in range(begin, end, BLOCK):
         cols = tile(first, LANES, EACH)
-        inside = (cols < end) & (dead == 0)
+        inside = cols < end
         _, z, exists = logits(x_row, where_row, cols, inside, softcap, temperature, WIDE)
         q = z
         if DENSE:
