@@ -6,16 +6,24 @@ import contextlib
 import importlib.util
 import os
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
-from xent.backends.cpu import _extension
-from xent.errors import OptionError
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu":
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton
+
+from xent import _dispatch  # noqa: E402  # after the variable is set
+from xent.backends.cpu import _extension  # noqa: E402
+from xent.errors import OptionError  # noqa: E402
 
 settings.register_profile("dev", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
@@ -140,6 +148,45 @@ class TorchWithoutKernels(Torch):
     level = "agnostic"
 
 
+class Triton(Torch):
+    """Torch tensors in the kernels of the GPU: on one if there is one, else on the CPU through Triton's interpreter."""
+
+    name = "triton"
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        return super().array(values, dtype).to(DEVICE)
+
+    def numpy(self, x: Any) -> np.ndarray:
+        return super().numpy(x.cpu())
+
+
+LARGE = ("test_05_sums_of_sixteen_bit_numbers", "test_23_the_same_bits")  # more rows than the interpreter can take
+MANY = {"test_every_combination_of_what_a_mean_divides_by": 4, "test_cross_entropy": 4, "test_binary": 2}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The interpreter takes a millisecond a row and more: on the CPU, what is too large or too much is left out."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if DEVICE == "cpu" and "[triton" in item.name:
+            if item.name.startswith(LARGE):
+                item.add_marker(pytest.mark.skip(reason="too large for Triton's interpreter"))
+            function = item.name.partition("[")[0]
+            seen[function] += 1
+            if seen[function] % MANY.get(function, 1):  # every fourth is enough for each commit
+                item.add_marker(pytest.mark.slow)
+
+
+@contextlib.contextmanager
+def kernels() -> Iterator[None]:
+    """Triton's kernels for the tensors of DEVICE; the interpreter runs them in NumPy, which warns of infinities."""
+    with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice encountered")
+        patch.setattr(_dispatch, "TRITON_DEVICES", (DEVICE,))
+        patch.setattr("xent._quick.eager", lambda x, y: False)
+        yield
+
+
 class Jax(NumPy):
     """JAX arrays, differentiated by jax.vjp; float64 is switched on by the fixture."""
 
@@ -162,6 +209,7 @@ class Jax(NumPy):
 
 
 ROOMS = [NumPy(), Torch(), Strict(), *map(Level, ("v3", "v2", "agnostic")), TorchWithoutKernels()]
+ROOMS += [Triton()] if importlib.util.find_spec("triton") else []
 
 
 def _room(room: NumPy, *marks: Any) -> Any:
@@ -178,6 +226,8 @@ def backend(request: pytest.FixtureRequest) -> Any:
             stack.enter_context(jax.enable_x64(True))
         if hasattr(request.param, "level"):
             stack.enter_context(kernels_of(request.param.level))
+        if request.param.name == "triton":
+            stack.enter_context(kernels())
         yield request.param
 
 

@@ -59,7 +59,7 @@ LEVELS = [
     },
     {"_head", "_products"},
     {"_chunks"},
-    {"_fused", "_operators", "_quick", "_dispatch"},
+    {"_fused", "_gpu", "_operators", "_quick", "_dispatch"},
     {"softmax", "losses", "binary"},
     {"_chunked_operator"},
     {"_chunked"},
@@ -68,7 +68,7 @@ LEVELS = [
     {"bench", "classify", "tour"},
     {"_info", "", "cli", "__main__"},
 ]
-HEAVY = ("torch", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
+HEAVY = ("torch", "triton", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
 
 
 def module_name(path: Path) -> str:

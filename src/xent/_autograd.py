@@ -193,7 +193,7 @@ class InPlace(torch.autograd.Function):
     def backward(ctx: Context, g: Array) -> Any:
         """The stored gradient times the cotangent, of the reduced loss or row by row; itself where that is 1."""
         (stored,) = ctx.saved_tensors
-        if g.ndim == 0 and g.item() == 1:
+        if g.ndim == 0 and g.is_cpu and g.item() == 1:
             return stored.detach(), None, None, None
         return stored * (g if g.ndim == 0 else g.unsqueeze(ctx.axis)).to(stored.dtype), None, None, None
 

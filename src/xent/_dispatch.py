@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import sys
 from typing import Any
 
@@ -13,6 +14,8 @@ from . import _plain
 from ._arrays import is_jax, is_numpy, is_torch, tracing
 from ._definition import Array
 from ._options import Binary, Rows
+
+TRITON_DEVICES = ("cuda",)
 
 
 def rules(x: Array) -> Any:
@@ -30,6 +33,8 @@ def rules(x: Array) -> Any:
 
 def room(rows: Rows) -> Any:
     """The room that computes these rows: the C++ one where nothing is differentiated, else the one that always can."""
+    if on_gpu(rows.x):
+        return gpu()
     if is_numpy(rows.x) or (fuses(rows.x, rows.q, rows.weight, rows.sample_weight) and not _wants_grad(rows.x)):
         from .backends import cpu
 
@@ -48,11 +53,35 @@ def loss_room(rows: Rows) -> Any:
 
 def binary_room(call: Binary) -> Any:
     """The room that computes these elements."""
+    if on_gpu(call.x):
+        return gpu()
     if is_numpy(call.x):
         from .backends import cpu
 
         return cpu if cpu.serves_binary(call) else agnostic()
     return agnostic()
+
+
+def on_gpu(x: Array) -> bool:
+    """Whether x is an eager torch tensor on a device that Triton has kernels for, outside of every transform."""
+    if not is_torch(x) or x.device.type not in TRITON_DEVICES or tracing(x) or not _has_triton():
+        return False
+    from torch.autograd import forward_ad
+
+    return forward_ad._current_level < 0
+
+
+@functools.cache
+def _has_triton() -> bool:
+    """Whether Triton is installed."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def gpu() -> Any:
+    """The room of such tensors: Triton's kernels, tied to autograd."""
+    from . import _gpu
+
+    return _gpu
 
 
 @functools.cache
@@ -77,7 +106,7 @@ def _wants_grad(x: Array) -> bool:
 
 def fuses(x: Array, *others: Array) -> bool:
     """Whether x is an eager torch tensor on the CPU, which has faster ways than torch's operations; see _fused."""
-    if not is_torch(x) or tracing(x):
+    if not is_torch(x) or tracing(x) or on_gpu(x):
         return False
     from . import _fused
 

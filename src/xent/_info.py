@@ -8,8 +8,8 @@ import platform
 
 import click
 
-LIBRARIES = ("numpy", "array-api-compat", "torch", "jax", "cupy", "scikit-learn")
-EXTRAS = {"torch": "torch", "scikit-learn": "train", "jax": "jax"}
+LIBRARIES = ("numpy", "array-api-compat", "torch", "triton", "jax", "cupy", "scikit-learn")
+EXTRAS = {"torch": "torch", "triton": "triton", "scikit-learn": "train", "jax": "jax"}
 
 
 def version(library: str) -> str:
@@ -33,6 +33,8 @@ def info() -> None:
 
     click.echo("  agnostic          live: the definition, run by the array library of the input")
     click.echo(f"  cpu               {describe()}")
+    triton = "for torch tensors on a GPU" if importlib.util.find_spec("triton") is not None else version("triton")
+    click.echo(f"  triton            {triton}")
     if importlib.util.find_spec("torch") is not None:
         import torch
 

@@ -132,7 +132,7 @@ def look_at_indices(call: Call, y: Array, classes: int, ignore_index: int) -> tu
     value, smallest = int(seen.flat[place]), int(np.where(seen == ignore_index, seen.max(), seen).min())
     where = _position(place, seen.shape)
     text = f"target holds {value} at position {where}, but there are {classes} classes (0 … {classes - 1})"
-    raise ClassIndexError(f"{text}: {_index_hint(value, classes, smallest)} — in {call}")
+    raise ClassIndexError(f"{text}: {index_hint(value, classes, smallest)} — in {call}")
 
 
 def _position(place: int, shape: tuple[int, ...]) -> str:
@@ -144,7 +144,7 @@ def _position(place: int, shape: tuple[int, ...]) -> str:
     return str(index[0]) if len(index) == 1 else str(tuple(reversed(index)))
 
 
-def _index_hint(value: int, classes: int, smallest: int) -> str:
+def index_hint(value: int, classes: int, smallest: int) -> str:
     """The likeliest cause of a class index out of range."""
     if value < 0:
         return f"is {value} meant to be ignored? then use ignore_index={value}"

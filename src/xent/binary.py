@@ -115,7 +115,8 @@ def loss_and_gradient(
         value, gradient = _fused.binary_with_gradient(call)
         return value, namespace(call.x).asarray(gradient, dtype=call.x.dtype)
     with _dispatch.quiet(call.x):
-        loss, gradient = _dispatch.agnostic().binary_cross_entropy_with_gradient(call)
+        room = _dispatch.gpu() if _dispatch.on_gpu(call.x) else _dispatch.agnostic()
+        loss, gradient = room.binary_cross_entropy_with_gradient(call)
         gradient = gradient * _reduction.element_scale(loss, call.options)
         value = _reduction.reduce_elements(loss, call.options, call.dtype)
         return value, namespace(call.x).astype(gradient, call.x.dtype, copy=False)

@@ -134,6 +134,8 @@ def reduced(rows: Rows) -> Array:
         from . import _fused
 
         return _fused.cross_entropy(rows, lambda x: composed(rows._replace(x=x)))
+    if _dispatch.on_gpu(rows.x) and _dispatch.gpu().fuses(rows):
+        return _dispatch.gpu().reduced_cross_entropy(rows, _dispatch.rules(rows.x))
     return composed(rows)
 
 
@@ -274,7 +276,8 @@ def nll_loss(log_probs: Array, target: Array, weight: Array = None, **options: U
     rows = _validate.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
     with _dispatch.quiet(rows.x):
         _warn_of_positive(rows)
-        return _reduction.reduce_rows(rows, _dispatch.agnostic().nll(rows), None)
+        room = _dispatch.gpu() if _dispatch.on_gpu(rows.x) else _dispatch.agnostic()
+        return _reduction.reduce_rows(rows, room.nll(rows), None)
 
 
 def _warn_of_positive(rows: Rows) -> None:

@@ -1,0 +1,170 @@
+"""Statistics of rows in the kernels: (m, r, t, rest, own), from a block at once, lane by lane, or merged.
+
+`rest` and `own` are the two parts of w = Σ q: the classes below the maximum, and the maximum. Where q is dense they and
+t are summed with r; a class index needs none of that, its q is one number.
+"""
+
+import triton
+import triton.language as tl
+
+from .blocks import divide, exp, log1p, logits, lowest, number, target_block
+
+
+@triton.jit
+def of_block(z, q, DENSE: tl.constexpr):
+    """The statistics of a whole row of logits z, and of its targets q where they are dense; and exp(z − m)."""
+    low = lowest(z.dtype)
+    m = tl.max(tl.where(z > low, z, low), 0)
+    top = z == m
+    e = exp(z - m)
+    r = tl.sum(tl.where(top, 0.0, e), 0) + (tl.sum(tl.where(top, 1, 0), 0) - 1)
+    t, rest, own = m * 0, m * 0, m * 0
+    if DENSE:
+        t = tl.sum(tl.where((q != 0) & (z != m), q * (z - m), 0.0), 0)
+        rest = tl.sum(tl.where(top, 0.0, q), 0)
+        own = tl.sum(tl.where(top, q, 0.0), 0)
+    return m, r, t, rest, own, e
+
+
+@triton.jit
+def raised(m, z):
+    """(new maximum, step from the old, whether it rose, where it stands) for lanes m and their logits z (lane, …)."""
+    peak = tl.max(z, 1)
+    up = peak > m
+    new = tl.where(up, peak, m)
+    return new, tl.where(up, m - new, 0.0), up, z == new[:, None]
+
+
+@triton.jit
+def absorb(m, r, t, rest, own, z, q, DENSE: tl.constexpr):
+    """A few more logits and targets in each lane: `merge`, at one exponential a logit and one a lane."""
+    new, step, up, top = raised(m, z)
+    below = tl.sum(tl.where(top, 0.0, exp(z - new[:, None])), 1)
+    ties = tl.sum(tl.where(top, 1.0, 0.0), 1).to(r.dtype)
+    r = tl.where(up, (ties - 1) + (1 + r) * exp(step), ties + r) + below
+    if DENSE:
+        w = rest + own
+        d = tl.where(top, 0.0, z - new[:, None])
+        t = t + tl.where(w != 0, w * step, 0.0) + tl.sum(tl.where(q != 0, q * d, 0.0), 1)
+        rest = tl.where(up, w, rest) + tl.sum(tl.where(top, 0.0, q), 1)
+        own = tl.where(up, 0.0, own) + tl.sum(tl.where(top, q, 0.0), 1)
+    return new, r, t, rest, own
+
+
+@triton.jit
+def fold(m, r, t, rest, own, DENSE: tl.constexpr, LANES: tl.constexpr):
+    """The merge of all lanes, or parts: the first with the highest m keeps its r, the others add their mass."""
+    lane = tl.arange(0, LANES)
+    top = tl.max(m, 0)
+    high = lane == tl.min(tl.where(m == top, lane, LANES), 0)
+    step = tl.where(m == top, 0.0, m - top)
+    r_row = tl.sum(tl.where(high, r, (1 + r) * exp(step)), 0)
+    t_row, rest_row, own_row = top * 0, top * 0, top * 0
+    if DENSE:
+        w = rest + own
+        t_row = tl.sum(t + tl.where(w != 0, w * step, 0.0), 0)
+        rest_row = tl.sum(tl.where(high, rest, w), 0)
+        own_row = tl.sum(tl.where(high, own, 0.0), 0)
+    return top, r_row, t_row, rest_row, own_row
+
+
+@triton.jit
+def tile(first, LANES: tl.constexpr, EACH: tl.constexpr):
+    """Columns of a block as (lane, …): what a lane has stands together, as many as 128 bits hold, in one thread."""
+    return first + tl.arange(0, LANES)[:, None] * EACH + tl.arange(0, EACH)[None, :]
+
+
+@triton.jit
+def sweep(
+    x_row, q_row, where_row, weight, label, factor, even, begin, end, smoothing, softcap, temperature,
+    DENSE: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """The statistics of the columns begin … end of a row, in one read of x (and of q, where dense).
+
+    Each lane keeps its own running statistics: there is no exchange between threads until the end.
+    """
+    EACH: tl.constexpr = 128 // x_row.dtype.element_ty.primitive_bitwidth
+    LANES: tl.constexpr = BLOCK // EACH
+    m = tl.zeros([LANES], WIDE) + lowest(WIDE)
+    r = tl.zeros([LANES], WIDE) - 1
+    t, rest, own = tl.zeros([LANES], WIDE), tl.zeros([LANES], WIDE), tl.zeros([LANES], WIDE)
+    for first in range(begin, end, BLOCK):
+        cols = tile(first, LANES, EACH)
+        inside = cols < end
+        _, z, exists = logits(x_row, where_row, cols, inside, softcap, temperature, WIDE)
+        q = z
+        if DENSE:
+            q = target_block(cols, inside, exists, label, factor, even, q_row, weight, smoothing, WIDE)
+        m, r, t, rest, own = absorb(m, r, t, rest, own, z, q, DENSE)
+    return fold(m, r, t, rest, own, DENSE, LANES)
+
+
+@triton.jit
+def with_class(m, z, hit):
+    """(t, rest, own) of a row whose target is one class with logit z and weight `hit`."""
+    at_top = z == m
+    t = tl.where(hit != 0, hit * tl.where(at_top, 0.0, z - m), 0.0)
+    return t, tl.where(at_top, 0.0, hit), tl.where(at_top, hit, 0.0)
+
+
+@triton.jit
+def sound(m, r):
+    """r, or NaN where the row has no softmax: +∞ in it, or no finite logit."""
+    return tl.where((m == float("inf")) | (r == -1), float("nan"), r)
+
+
+@triton.jit
+def log_sum(m, r):
+    """m + log1p(r) = log Σ exp(z); −∞ of no logits."""
+    return tl.where(r == -1, -float("inf"), m + log1p(r))
+
+
+@triton.jit
+def write_losses(row, m, r, t, w, factor, dead, loss, square):
+    """w·log1p(r) − t of a row, and factor·lse² where asked for; 0 where dead."""
+    value = w * log1p(sound(m, r)) - t
+    tl.store(loss + row, tl.where(dead, 0.0, value))
+    if square is not None:
+        lse = log_sum(m, r)
+        tl.store(square + row, tl.where(dead, 0.0, lse * lse * factor))
+
+
+@triton.jit
+def slopes(row, m, r, factor, g, g_stride, g_square, g_square_stride, scale, square_scale, WIDE: tl.constexpr):
+    """What the block of a gradient is multiplied by: (cotangent of the loss, cotangent of lse² · d lse²/d lse).
+
+    A cotangent is a number times, where there is one, the row's element of a tensor on the device.
+    """
+    along = number(scale, WIDE)
+    if g is not None:
+        along *= tl.load(g + row * g_stride).to(WIDE)
+    along_lse = number(square_scale, WIDE) * 2 * factor
+    if g_square is not None:
+        along_lse *= tl.load(g_square + row * g_square_stride).to(WIDE)
+    return along, along_lse * log_sum(m, r)
+
+
+@triton.jit
+def softmax_factor(m, r, w, along, along_lse, SQUARE: tl.constexpr):
+    """What exp(z − m) is multiplied by in the gradient of classes without a target."""
+    total = 1 + sound(m, r)
+    result = along * divide(w, total)
+    if SQUARE:
+        result += divide(along_lse, total)
+    return result
+
+
+@triton.jit
+def gradient_block(e, q, m, r, rest, own, along, along_lse, SQUARE: tl.constexpr):
+    """along·(w·softmax(z) − q) + along_lse·softmax(z) from e = exp(z − m), with relative accuracy at the maximum too.
+
+    Below r = 1 the maximum is the one element with e = 1.
+    """
+    total = 1 + sound(m, r)
+    k = divide(rest + own, total)
+    small = tl.abs(rest) + tl.abs(k) * r < tl.abs(own) + tl.abs(k)
+    at_top = tl.where(small, rest - k * r, k - own)
+    result = along * tl.where(e == tl.where(r < 1, 1.0, -1.0), at_top, k * e - q)
+    if SQUARE:
+        result += divide(along_lse, total) * e
+    return result
