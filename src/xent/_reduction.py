@@ -38,6 +38,9 @@ def divisors(rows: Rows, loss: Array) -> tuple[Array, Array]:
     if rows.live is None and rows.sample_weight is None and (rows.weight is None or rows.y is None):
         number = math.prod(loss.shape)
         return number, number
+    if rows.sample_weight is None and (rows.weight is None or rows.y is None):
+        number = xp.sum(xp.astype(rows.live, loss.dtype))
+        return number, number
     own, count = row_weights(rows, loss)
     return xp.sum(own), xp.sum(count)
 

@@ -25,6 +25,7 @@ from ._arrays import (
 )
 from ._definition import Array, namespace
 from ._options import Binary, Call, Options, Rows
+from .backends import cpu
 from .errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
 
 
@@ -166,7 +167,7 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
         if target is not None:
             _targets.check_structure(call, x, y, axis, options.axis)
         if q is not None:
-            _targets.check_probabilities(call, q, x, axis)
+            check_probabilities(call, q, x, axis)
     known, ignored = (False, True) if y is None else _targets.look_at_indices(call, y, classes, options.ignore_index)
     sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     batch = (*x.shape[:axis], *x.shape[axis + 1 :])
@@ -185,6 +186,15 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
         sum_dtype=sum_dtype,
         dtype=dtype,
     )
+
+
+def check_probabilities(call: Call, q: Array, x: Array, axis: int) -> None:
+    """See _targets.check_probabilities, which has the messages; the kernels tell in one pass whether one is due."""
+    if readable(q) and (is_numpy(q) or is_torch(q)):
+        rows = move_axis(q.detach() if is_torch(q) else q, axis, -1)
+        if cpu.are_distributions(rows, _targets.SUM_TOLERANCE):
+            return
+    _targets.check_probabilities(call, q, x, axis)
 
 
 def binary(function: str, input: Any, target: Any, options: Options) -> Binary:

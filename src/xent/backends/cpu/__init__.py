@@ -73,6 +73,15 @@ def _run(
 OUTPUTS = ("loss", "square", "lse", "entropy", "confidence", "prediction")
 
 
+def are_distributions(q: Array, tolerance: float) -> bool | None:
+    """Whether rows (…, C) of float32 or float64 are not negative and sum to 1; None where the kernels cannot say."""
+    if dtype_name(q.dtype) not in ("float32", "float64") or not takes(q) or 0 in q.shape:
+        return None
+    shape = tuple(q.shape)
+    result: bool | None = _extension.ready().distributions(is_wide(q.dtype), shape[:-1], shape[-1], *view(q), tolerance)
+    return result
+
+
 def _losses(rows: Rows) -> dict[str, Array]:
     """The arrays of each row's loss and, with z-loss, of its lse²."""
     batch = tuple(rows.x.shape[:-1])

@@ -221,6 +221,58 @@ PyObject* binary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   return PyFloat_FromDouble(total);
 }
 
+// Rows of probabilities, looked at: the lowest number, and the furthest that a row's sum is from 1.
+struct Distributions {
+  const xent::Rows* rows;
+  double *lowest, *furthest;  // of each row
+};
+
+template <class S>
+void look_at_row(const S* q, int64_t n, double& lowest, double& furthest) {
+  S least = 0, sum = 0;
+#pragma omp simd reduction(min : least) reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) {
+    least = q[i] < least ? q[i] : least;
+    sum += q[i];
+  }
+  lowest = double(least);
+  furthest = std::fabs(double(sum) - 1);
+}
+
+// Whether no number is negative and every row sums to 1 within a tolerance; NaN is left to the loss. None: not told,
+// where the classes are apart.
+PyObject* distributions(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  xent::Rows c;
+  c.wide = in.whole() != 0;
+  read_shape(in, c);
+  c.x = in.array(c.axes, true);
+  const double tolerance = in.real();
+  if (in.failed()) return nullptr;
+  xent::prepare(c);
+  if (c.axes != 1 || c.x.along != 1) Py_RETURN_NONE;
+  const int64_t rows = c.size[0];
+  bool fine = true;
+  if (!unlocked(numbers_in(c), [&] {
+        std::vector<double> lowest(static_cast<size_t>(rows)), furthest(static_cast<size_t>(rows));
+        const Distributions all{&c, lowest.data(), furthest.data()};
+        const int64_t grain = c.classes * rows < worth_threads ? rows + 1 : piece / c.classes + 1;
+        xent::parallel(rows, grain, [](const void* data, int64_t begin, int64_t end) {
+          const auto& d = *static_cast<const Distributions*>(data);
+          const xent::Rows& r = *d.rows;
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t at = i * r.x.stride[0];
+            if (r.wide) look_at_row(static_cast<const double*>(r.x.data) + at, r.classes, d.lowest[i], d.furthest[i]);
+            else look_at_row(static_cast<const float*>(r.x.data) + at, r.classes, d.lowest[i], d.furthest[i]);
+          }
+        }, &all);
+        for (int64_t i = 0; i < rows; ++i)
+          fine = fine && !(lowest[size_t(i)] < 0) && !(furthest[size_t(i)] > tolerance);
+      }))
+    return nullptr;
+  return PyBool_FromLong(fine);
+}
+
 PyObject* elementary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Reader in(items, count);
   void *x = in.address(), *y = in.address();
@@ -284,6 +336,7 @@ PyMethodDef methods[] = {
     {"rows", as_method(rows), METH_FASTCALL, "Run the kernels over rows of logits; see kernels.h."},
     {"plain", as_method(plain_rows), METH_FASTCALL, "A plain loss of (N, C) rows in one call."},
     {"binary", as_method(binary), METH_FASTCALL, "Run the kernels over the elements of a binary loss."},
+    {"distributions", as_method(distributions), METH_FASTCALL, "Whether rows are probabilities."},
     {"elementary", as_method(elementary), METH_FASTCALL, "exp, log1p or tanh of numbers, for the tests."},
     {"choose", as_method(choose), METH_O, "Take the kernels for one kind of processor; None: the best it runs."},
     {"set_threads", as_method(set_threads), METH_O, "How many threads may work."},
