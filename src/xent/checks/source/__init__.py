@@ -1,0 +1,1 @@
+"""The source linter: reads Python files and notebooks without running them."""
