@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from .machine import DEEPEST, Frame, Machine, own_members
@@ -179,6 +180,7 @@ def _body(machine: Machine, frame: Frame, function: Function) -> Value:
     return NONE if value is None else value
 
 
+@lru_cache(maxsize=10_000)
 def _generates(node: ast.AST) -> bool:
     """Whether a function is a generator."""
     return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in _own_nodes(node))

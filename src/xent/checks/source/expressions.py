@@ -19,6 +19,7 @@ from .values import (
     Instance,
     Items,
     Layer,
+    Lazy,
     Mapping,
     Method,
     ModuleValue,
@@ -65,7 +66,13 @@ def _constant(_: Machine, node: ast.Constant) -> Value:
 def _name(machine: Machine, node: ast.Name) -> Value:
     if node.id == "__name__":
         return Constant("__main__" if machine.module is machine.main else "module")
-    return machine.lookup(node.id)
+    if node.id == "TYPE_CHECKING":
+        return Constant(False)
+    value = machine.lookup(node.id)
+    if isinstance(value, Lazy):
+        value = _of_module(machine, ModuleValue(value.module), value.name)
+        machine.bind(node.id, value)
+    return value
 
 
 def _attribute(machine: Machine, node: ast.Attribute) -> Value:
@@ -105,9 +112,12 @@ def _of_module(machine: Machine, owner: ModuleValue, name: str) -> Value:
     """A name of a module of the project, which is run the first time it is asked; or a module inside a package."""
     from .lint import load
 
-    load(machine.project, owner.module, machine.report)
+    load(machine.project, owner.module)
     if name in owner.module.names:
         value: Value = owner.module.names[name]
+        if isinstance(value, Lazy):
+            owner.module.names[name] = UNKNOWN  # for modules that import each other
+            value = owner.module.names[name] = _of_module(machine, ModuleValue(value.module), value.name)
         return value
     inner = machine.project.find(name, 1, owner.module.path) if owner.module.path.endswith("__init__.py") else None
     return UNKNOWN if inner is None else ModuleValue(inner)

@@ -12,7 +12,7 @@ from .values import UNKNOWN, Api, Class, Function, Instance, Place, Value, join
 
 __all__ = ["DEEPEST", "Found", "Frame", "Machine", "OutOfBudget", "place_of"]
 
-STEPS = 120_000  # statements and expressions a file may take
+STEPS = 60_000  # statements and expressions a file may take
 DEEPEST = 9
 
 State = dict[Any, Value]
@@ -67,7 +67,9 @@ def place_of(module: Module, node: ast.AST) -> Place:
 class Machine:
     """What statements and expressions act on."""
 
-    def __init__(self, project: Project, main: Module, report: Callable[[Found], None]) -> None:
+    def __init__(
+        self, project: Project, main: Module, report: Callable[[Found], None], budget: int = STEPS
+    ) -> None:
         self.project = project
         self.main = main
         self.report = report
@@ -76,6 +78,7 @@ class Machine:
         self.seen: set[ast.AST] = set()  # functions that were called with what their callers give
         self.functions: list[Function] = []
         self.classes: list[Class] = []
+        self.budget = budget
         self.steps = 0
         self.created = 0
 
@@ -92,7 +95,7 @@ class Machine:
     def step(self) -> None:
         """Count; give up on a file that takes too long."""
         self.steps += 1
-        if self.steps > STEPS:
+        if self.steps > self.budget:
             raise OutOfBudget
 
     def place(self, node: ast.AST) -> Place:
@@ -118,7 +121,7 @@ class Machine:
         frame = self.frame
         number = frame.foreign.get(name)
         for key in (frame.number, *frame.scope) if number is None else (number,):
-            value = self.state.get((key, name))
+            value = self.state.get((key, name)) or (self.project.heap.get((key, name)) if key != frame.number else None)
             if value is not None:
                 return value
         value = self.state.get((frame.module.number, name)) or frame.module.names.get(name)

@@ -79,13 +79,13 @@ class Project:
         base = os.path.join(folder, *parts)
         for path in (f"{base}.py", os.path.join(base, "__init__.py")):
             if _is_file(path):
-                return self.module(self._shown(path))
+                return self.module(self.shown(path))
         return None
 
     @cached_property
     def _here(self) -> str:
         return os.getcwd() + os.sep
 
-    def _shown(self, path: str) -> str:
+    def shown(self, path: str) -> str:
         """The path as the user would write it: relative where it lies below the current folder."""
         return path.removeprefix(self._here)

@@ -9,13 +9,14 @@ import re
 import tokenize
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LARGEST", "Source", "interesting", "read"]
+__all__ = ["LARGEST", "Source", "mentions", "read"]
 
 LARGEST = 2_000_000  # bytes; larger files are data
-INTERESTING = re.compile(r"softmax|sigmoid|entropy|crossent|nll|BCE|expit|kl_?div|\bexp\(", re.IGNORECASE)
+WORDS = ("softmax", "sigmoid", "entropy", "crossent", "nllloss", "nll_loss", "bce", "expit", "kldiv", "kl_div", "exp(")
 IGNORE = re.compile(r"#\s*xent:\s*ignore(-file)?(?:\[([^\]]*)\])?")
 PRINT = re.compile(r"^(\s*)print(?:\s+(?![=(.,\[)])|\s*>>).*$", re.MULTILINE)
 EXCEPT = re.compile(r"^(\s*except\s+[\w.()\s,]+?),\s*(\w+)\s*:", re.MULTILINE)
@@ -30,10 +31,26 @@ class Source:
 
     path: str
     text: str = ""
-    tree: ast.Module | None = None
     problem: str = ""
     cells: list[tuple[int, int]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """The tree, made on first use."""
+        if self.problem:
+            return None
+        tree, self.problem = _parsed(self.text)
+        return tree
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text."""
+        return self.text.split("\n")
+
+    @cached_property
+    def interesting(self) -> bool:
+        """Whether the text has a word that a finding can be about."""
+        return mentions(self.text)
 
     def ignored(self, rule: str, first: int, last: int) -> bool:
         """Whether a comment on one of these lines, or one for the whole file, turns the rule off."""
@@ -48,9 +65,10 @@ class Source:
         return False
 
 
-def interesting(text: str) -> bool:
+def mentions(text: str) -> bool:
     """Whether a text has a word that a finding can be about."""
-    return INTERESTING.search(text) is not None
+    lowered = text.lower()
+    return any(word in lowered for word in WORDS)
 
 
 def read(path: str) -> Source:
@@ -63,9 +81,7 @@ def read(path: str) -> Source:
         return Source(path, problem=f"is larger than {LARGEST:,} bytes")
     if path.endswith(".ipynb"):
         return _notebook(path, data)
-    text = _decoded(data)
-    tree, problem = _parsed(text)
-    return Source(path, text, tree, problem, lines=text.splitlines())
+    return Source(path, _decoded(data))
 
 
 def _decoded(data: bytes) -> str:
@@ -119,9 +135,7 @@ def _notebook(path: str, data: bytes) -> Source:
             code = [""] * len(code)
         lines += code
         places += [(number, line) for line in range(1, len(code) + 1)]
-    text = "\n".join(lines) + "\n"
-    tree, problem = _parsed(text)
-    return Source(path, text, tree, problem, places, lines)
+    return Source(path, "\n".join(lines) + "\n", cells=places)
 
 
 def _cells(content: Any) -> list[tuple[int, str]]:

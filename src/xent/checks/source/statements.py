@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .classes import define_class, define_function
-from .expressions import evaluate, evaluate_all, item_of, truth
+from .expressions import evaluate, evaluate_all, truth
 from .machine import Loop, Machine
 from .operations import combined
-from .values import NONE, UNKNOWN, Api, Constant, Instance, Items, Layer, Mapping, ModuleValue, Value, tensor
+from .values import NONE, UNKNOWN, Api, Constant, Instance, Items, Layer, Lazy, Mapping, ModuleValue, Value, tensor
 
 __all__ = ["assign", "run"]
 
@@ -134,7 +134,7 @@ def _import_from(machine: Machine, node: ast.ImportFrom) -> None:
         if source is None:
             machine.bind(name, Api(f"{'.' * node.level}{node.module or ''}.{alias.name}"))
         else:
-            machine.bind(name, item_of(machine, source, alias.name, node))
+            machine.bind(name, Lazy(source.module, alias.name))
 
 
 STARRED = {"torch.nn": "torch.nn", "torch.nn.functional": "torch.nn.functional", "numpy": "numpy", "torch": "torch"}
@@ -159,7 +159,7 @@ def _import_all(machine: Machine, node: ast.ImportFrom, source: ModuleValue | No
 def _ready(machine: Machine, source: ModuleValue) -> dict[str, Value]:
     from .lint import load
 
-    load(machine.project, source.module, machine.report)
+    load(machine.project, source.module)
     names: dict[str, Value] = source.module.names
     return names
 

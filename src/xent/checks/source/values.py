@@ -22,6 +22,7 @@ __all__ = [
     "Instance",
     "Items",
     "Layer",
+    "Lazy",
     "Mapping",
     "Method",
     "ModuleValue",
@@ -78,6 +79,14 @@ class ModuleValue(Value):
     """A module of the project."""
 
     module: Any
+
+
+@dataclass(frozen=True)
+class Lazy(Value):
+    """A name that was imported from a module of the project, which is read when the name is used."""
+
+    module: Any
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
