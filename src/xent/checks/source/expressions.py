@@ -166,12 +166,11 @@ def arguments(machine: Machine, node: ast.Call) -> Args:
     for argument in node.args:
         if isinstance(argument, ast.Starred):
             value = evaluate(machine, argument.value)
-            if isinstance(value, Items) and (value.exact or (len(node.args) == 1 and value.items)):
-                positional += value.items
-                exact = exact and value.exact
-            else:
-                exact = False
-                positional.append(value if isinstance(value, Items) else UNKNOWN)
+            known = isinstance(value, Items)
+            exact = exact and known and value.exact  # type: ignore[attr-defined]
+            if not (known and value.exact):  # type: ignore[attr-defined]
+                positional.append(UNKNOWN)
+            positional += value.items if known else ()  # type: ignore[attr-defined]
         else:
             positional.append(evaluate(machine, argument))
     keywords: dict[str, Value] = {}

@@ -59,8 +59,6 @@ def parts_of(args: Args) -> Items:
         return Items(tuple(first.items.values()))
     if len(args.positional) == 1 and isinstance(first, Items):
         return first
-    if not args.exact and args.positional and isinstance(args.positional[0], Items) and len(args.positional) == 1:
-        return args.positional[0]
     hidden = [index for index, value in enumerate(args.positional) if value is UNKNOWN]
     if args.exact:
         return Items(args.positional)
