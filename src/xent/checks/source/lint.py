@@ -20,13 +20,16 @@ __all__ = ["load", "look_at"]
 
 FIRST = ("__init__", "setup", "build", "build_model", "configure_model", "_build", "init_model", "create_model")
 STEPS_OF_IMPORT = 15_000
+LOADS = 25  # modules that one file may have read though no word in them matters
+IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.]+))", re.MULTILINE)
 WORD = re.compile(r"\w+")
 
 
 def look_at(project: Project, module: Module, report: Callable[[Found], None]) -> None:
     """Report every mistake that can be seen in a module."""
-    if not module.source.interesting or module.source.tree is None:
+    if not (module.source.interesting or _trains(project, module)) or module.source.tree is None:
         return
+    project.loads = 0
     machine = Machine(project, module, report)
     with contextlib.suppress(OutOfBudget, RecursionError):  # what was found so far stands
         _top(machine, module)
@@ -39,6 +42,18 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None]) -
         for of in list(machine.classes):
             if of.node in worth or of.node not in module.source.tree.body:
                 _class(machine, module, of)
+
+
+def _trains(project: Project, module: Module) -> bool:
+    """Whether a file without a word that matters trains what it imports from a file of the project that has one."""
+    text = module.source.text
+    if not any(word in text for word in ("backward(", ".fit(", ".train(")):
+        return False
+    for match in IMPORT.finditer(text):
+        found = project.find((match[1] or match[2]).lstrip("."), len(match[1] or "") - len((match[1] or "").lstrip(".")), module.path)
+        if found is not None and (found.source.interesting or found.path.endswith("__init__.py")):
+            return True
+    return False
 
 
 def _top(machine: Machine, module: Module) -> None:
@@ -67,7 +82,8 @@ def load(project: Project, module: Module) -> None:
     if module.ready or module.running:
         return
     module.ready = True
-    worth = module.source.interesting or module.path.endswith("__init__.py")
+    project.loads += 1
+    worth = module.source.interesting or module.path.endswith("__init__.py") or project.loads <= LOADS
     if not worth or module.source.tree is None:
         return
     machine = Machine(project, Module(module.source, 0), lambda found: None, STEPS_OF_IMPORT)

@@ -47,6 +47,7 @@ class Project:
     def __init__(self) -> None:
         self.modules: dict[str, Module] = {}
         self.heap: dict[object, Value] = {}
+        self.loads = 0
 
     def module(self, path: str) -> Module:
         """The module of a file, read on first use."""
