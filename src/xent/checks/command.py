@@ -55,7 +55,7 @@ def check(
     if fix:
         from .fixes import fixed
 
-        click.echo(fixed(paths or ["."], write=write), nl=False)
+        click.echo(fixed(paths or ["."], notes=notes, write=write), nl=False)
     elif result.findings or form != "text":
         click.echo(FORMATS[form](result.findings))
     if form == "text" and not fix:

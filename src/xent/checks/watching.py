@@ -57,7 +57,8 @@ LOSSES: dict[Any, str] = {
     F.kl_div: "kl_div",
 }
 LOGS = {torch.log, torch.Tensor.log}
-COMPARED = {torch.Tensor.__gt__, torch.Tensor.__ge__, torch.Tensor.__lt__, torch.Tensor.__le__, torch.gt, torch.ge}
+COMPARED = {getattr(of, name) for of in (torch, torch.Tensor) for name in ("gt", "ge", "lt", "le")}
+COMPARED |= {torch.Tensor.__gt__, torch.Tensor.__ge__, torch.Tensor.__lt__, torch.Tensor.__le__}
 LIBRARIES = ("torch.", "xent.checks", "xent._")
 
 

@@ -29,6 +29,7 @@ class Report:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
+        self.raw: list[Found] = []
         self.problems: list[str] = []
         self.files = 0
 
@@ -77,6 +78,7 @@ def report(
             if module.source.problem:
                 result.problems.append(f"{path}: {module.source.problem}")
             wanted = [one for one in found if _wanted(one, possible=possible, notes=notes, chosen=chosen)]
+            result.raw += [one for one in wanted if not _ignored(project, one.rule, one.place)]
             result.findings += _findings(project, wanted)
     finally:
         sys.setrecursionlimit(limit)

@@ -30,7 +30,7 @@ def loss_of(
     if loss.takes == "from_logits":
         loss = loss._replace(takes=_keras_takes(options, layer))
     if isinstance(x, Tensor):
-        verdict(machine, loss, x, node, name=name)
+        verdict(machine, loss, x, node, name=name, made=machine.place(node) if layer is None else layer.place)
         if isinstance(target, Tensor):
             _target(machine, loss, x, target, options, node)
         _weights(machine, loss, x, options, node)
@@ -50,12 +50,14 @@ def _keras_takes(options: Args, layer: Layer | None) -> str:
     return "logits" if given is True else "probabilities" if given is False else "unknown"
 
 
-def verdict(machine: Machine, loss: Loss, x: Tensor, node: ast.AST | Place, *, name: str = "") -> None:
+def verdict(
+    machine: Machine, loss: Loss, x: Tensor, node: ast.AST | Place, *, name: str = "", made: Place | None = None
+) -> None:
     """Whether a loss is given what it takes."""
     rule = _mistake(loss, x, name)
     if rule is not None:
         certain = x.certain and (rule != "X010" or x.kind == "linear")
-        machine.find(rule, node, x.place, certain=certain)
+        machine.find(rule, node, x.place, certain=certain, loss=made)
     if loss.binary and loss.takes == "logits" and x.kind not in PROBABILITIES:
         place = node if isinstance(node, Place) else machine.place(node)
         x.root.logits = x.root.logits or place

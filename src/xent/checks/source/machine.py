@@ -31,6 +31,7 @@ class Found:
     origin: Place | None
     level: str
     detail: str
+    loss: Place | None = None  # where the loss was made or called by name
 
 
 @dataclass(eq=False)
@@ -103,11 +104,13 @@ class Machine:
         return place_of(self.module, node)
 
     def find(
-        self, rule: str, node: ast.AST | Place, origin: Place | None = None, *, certain: bool = True, detail: str = ""
+        self, rule: str, node: ast.AST | Place, origin: Place | None = None, *, certain: bool = True, detail: str = "",
+        loss: Place | None = None,
     ) -> None:
         """Report a mistake."""
         where = node if isinstance(node, Place) else self.place(node)
-        self.report(Found(rule, where, None if origin == where else origin, "certain" if certain else "possible", detail))
+        level = "certain" if certain else "possible"
+        self.report(Found(rule, where, None if origin == where else origin, level, detail, loss))
 
     def new_frame(self, module: Module, scope: tuple[int, ...], function: Function | None = None) -> Frame:
         """A frame of its own number."""
