@@ -242,4 +242,5 @@ def differentiating(request: pytest.FixtureRequest) -> Any:
             stack.enter_context(kernels_of(request.param.level))
         yield request.param
 
+
 collect_ignore = ["corpus"]  # sources to be read, not run

@@ -78,7 +78,11 @@ def look(call: Call, x: Array, y: Array, axis: int) -> None:
     tolerance = 1e-2 if x.dtype.itemsize < 4 else 1e-4
     if np.abs(rows.sum(-1) - 1).max() <= tolerance:
         floor = f"with these {rows.shape[-1]} classes below {floor_of_softmax(rows.shape[-1]):.3f}"
-        _say("X001", f"every row of input lies in 0 … 1 and sums to 1, as a softmax gives; the loss cannot fall {floor}", call)
+        _say(
+            "X001",
+            f"every row of input lies in 0 … 1 and sums to 1, as a softmax gives; the loss cannot fall {floor}",
+            call,
+        )
     elif _squeezed_for_long(key, rows):
         _say("X002", "every number of input lies in 0 … 1, as a sigmoid gives", call)
 

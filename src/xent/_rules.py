@@ -53,7 +53,8 @@ _TABLE = (
         "delete the sigmoid; if a sample may have several labels at once, use binary cross-entropy with logits",
         TORCH + "model = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid())\n"
         "loss = F.cross_entropy(model(torch.randn(32, 4)), torch.randint(0, 3, (32,)))\n",
-        TORCH + "model = nn.Linear(4, 3)\nloss = F.cross_entropy(model(torch.randn(32, 4)), torch.randint(0, 3, (32,)))\n",
+        TORCH
+        + "model = nn.Linear(4, 3)\nloss = F.cross_entropy(model(torch.randn(32, 4)), torch.randint(0, 3, (32,)))\n",
     ),
     Rule(
         "X003",
@@ -75,7 +76,8 @@ _TABLE = (
         "delete the sigmoid, or use the binary cross-entropy that takes probabilities",
         TORCH + "probs = torch.sigmoid(nn.Linear(4, 1)(torch.randn(32, 4)))\n"
         "loss = nn.BCEWithLogitsLoss()(probs, torch.ones(32, 1))\n",
-        TORCH + "logits = nn.Linear(4, 1)(torch.randn(32, 4))\nloss = nn.BCEWithLogitsLoss()(logits, torch.ones(32, 1))\n",
+        TORCH
+        + "logits = nn.Linear(4, 1)(torch.randn(32, 4))\nloss = nn.BCEWithLogitsLoss()(logits, torch.ones(32, 1))\n",
     ),
     Rule(
         "X005",
@@ -95,7 +97,8 @@ _TABLE = (
         "limit as the weights grow",
         "use cross_entropy, or put log_softmax before nll_loss",
         TORCH + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\nloss = F.nll_loss(logits, torch.randint(0, 3, (8,)))\n",
-        TORCH + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\nloss = F.cross_entropy(logits, torch.randint(0, 3, (8,)))\n",
+        TORCH
+        + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\nloss = F.cross_entropy(logits, torch.randint(0, 3, (8,)))\n",
     ),
     Rule(
         "X007",
@@ -173,7 +176,8 @@ _TABLE = (
         "use labels.long()",
         TORCH + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\n"
         "loss = F.cross_entropy(logits, torch.randint(0, 3, (8,)).float())\n",
-        TORCH + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\nloss = F.cross_entropy(logits, torch.randint(0, 3, (8,)))\n",
+        TORCH
+        + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\nloss = F.cross_entropy(logits, torch.randint(0, 3, (8,)))\n",
         loud=True,
     ),
     Rule(
@@ -182,8 +186,10 @@ _TABLE = (
         "class indices run from 0 to C - 1; a label C (counted from 1) or more raises on a CPU and kills the context of "
         "a GPU",
         "subtract 1 from 1-based labels, give the model an output for every class, or say ignore_index",
-        TORCH + "logits = nn.Linear(4, 3)(torch.randn(3, 4))\nloss = F.cross_entropy(logits, torch.tensor([1, 2, 3]))\n",
-        TORCH + "logits = nn.Linear(4, 3)(torch.randn(3, 4))\nloss = F.cross_entropy(logits, torch.tensor([0, 1, 2]))\n",
+        TORCH
+        + "logits = nn.Linear(4, 3)(torch.randn(3, 4))\nloss = F.cross_entropy(logits, torch.tensor([1, 2, 3]))\n",
+        TORCH
+        + "logits = nn.Linear(4, 3)(torch.randn(3, 4))\nloss = F.cross_entropy(logits, torch.tensor([0, 1, 2]))\n",
         loud=True,
     ),
     Rule(
@@ -331,8 +337,10 @@ _TABLE = (
         "sigmoid, then the binary cross-entropy of probabilities",
         "sigmoid(20) rounds to 1 in float32: with label 0 the loss is 100 where it should be 20, and the gradient is 0",
         "use BCEWithLogitsLoss on the raw scores, and the sigmoid where probabilities are shown",
-        TORCH + "probs = torch.sigmoid(nn.Linear(4, 1)(torch.randn(8, 4)))\nloss = nn.BCELoss()(probs, torch.ones(8, 1))\n",
-        TORCH + "logits = nn.Linear(4, 1)(torch.randn(8, 4))\nloss = nn.BCEWithLogitsLoss()(logits, torch.ones(8, 1))\n",
+        TORCH
+        + "probs = torch.sigmoid(nn.Linear(4, 1)(torch.randn(8, 4)))\nloss = nn.BCELoss()(probs, torch.ones(8, 1))\n",
+        TORCH
+        + "logits = nn.Linear(4, 1)(torch.randn(8, 4))\nloss = nn.BCEWithLogitsLoss()(logits, torch.ones(8, 1))\n",
         level="note",
     ),
     Rule(
@@ -353,7 +361,8 @@ _TABLE = (
         "look for the first layer whose output is not finite: a learning rate too high, a division by 0, log of 0",
         TORCH + "logits = nn.Linear(4, 3)(torch.full((8, 4), float('nan')))\n"
         "loss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
-        TORCH + "logits = nn.Linear(4, 3)(torch.zeros(8, 4))\nloss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
+        TORCH
+        + "logits = nn.Linear(4, 3)(torch.zeros(8, 4))\nloss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
     ),
 )
 

@@ -85,7 +85,9 @@ def _rewritten(text: str, actions: dict[tuple[int, int], str]) -> str:
             if action is not None:
                 return _replaced(cst, updated_node, action)
             gone = [
-                self.action(old.value) == "delete" and isinstance(old.value, cst.Call) and _last(cst, old.value.func) in LAYERS
+                self.action(old.value) == "delete"
+                and isinstance(old.value, cst.Call)
+                and _last(cst, old.value.func) in LAYERS
                 for old in original_node.args
             ]
             if not any(gone) or _last(cst, original_node.func) != "Sequential" or all(gone):
@@ -115,7 +117,9 @@ def _replaced(cst: Any, call: Any, action: str) -> Any:
     if action == "delete" and last in FUNCTIONS:
         receiver = call.func.value if isinstance(call.func, cst.Attribute) else None
         tensor = not call.args or (call.args[0].keyword is None and _is_axis(cst, call.args[0].value))
-        tensor = tensor or (bool(call.args) and call.args[0].keyword is not None and call.args[0].keyword.value in ("dim", "axis"))
+        tensor = tensor or (
+            bool(call.args) and call.args[0].keyword is not None and call.args[0].keyword.value in ("dim", "axis")
+        )
         return receiver if tensor and receiver is not None else call.args[0].value if call.args else call
     if action == "rename" and last in RENAMED:
         return call.with_changes(func=_renamed(cst, call.func, RENAMED[last]))

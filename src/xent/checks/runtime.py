@@ -135,7 +135,9 @@ def _unchanged(*modules: Any) -> Iterator[None]:
     owned = [m for m in modules if isinstance(m, torch.nn.Module)]
     parts = [part for module in owned for part in module.modules()]
     modes = [(part, part.training) for part in parts]
-    buffers = [(part, dict(part._buffers), {k: b.clone() for k, b in part._buffers.items() if b is not None}) for part in parts]
+    buffers = [
+        (part, dict(part._buffers), {k: b.clone() for k, b in part._buffers.items() if b is not None}) for part in parts
+    ]
     numbers, python = np.random.get_state(), random.getstate()  # noqa: NPY002  # the global state is what is kept
     devices = sorted({p.device.index for m in owned for p in m.parameters() if p.device.type == "cuda"})
     try:

@@ -145,7 +145,9 @@ class Watcher(TorchFunctionMode):
         if dim is None and func in (F.softmax, F.log_softmax):
             self.find("X008", self.origin(result))
         elif isinstance(dim, int) and result.ndim and result.shape[dim] == 1 and result.numel():
-            self.find("X011", self.origin(result), level="certain" if dim % result.ndim == result.ndim - 1 else "possible")
+            self.find(
+                "X011", self.origin(result), level="certain" if dim % result.ndim == result.ndim - 1 else "possible"
+            )
         elif dim == 0 and result.ndim == 2:
             self.find("X009", self.origin(result), level="possible")
 

@@ -136,13 +136,13 @@ def keep_parts(machine: Machine, instance: Instance, args: Args) -> None:
     """A class derived from Sequential keeps its layers."""
     from .layers import parts_of
 
-    if any(isinstance(base, Api) and base.name.endswith("Sequential") for c in own_members(instance) for base in c.bases):
+    if any(
+        isinstance(base, Api) and base.name.endswith("Sequential") for c in own_members(instance) for base in c.bases
+    ):
         machine.store(instance.number, "#parts", parts_of(args))
 
 
-def call_function(
-    machine: Machine, function: Function, args: Args, node: ast.AST, *, generic: bool = False
-) -> Value:
+def call_function(machine: Machine, function: Function, args: Args, node: ast.AST, *, generic: bool = False) -> Value:
     """Run a function's body with these arguments; a recursive or too deep call gives nothing."""
     active = [frame.function.node for frame in machine.frames if frame.function is not None]
     if len(active) >= DEEPEST or function.node in active:
@@ -203,7 +203,9 @@ def _bind_parameters(machine: Machine, frame: Frame, function: Function, args: A
     given = list(args.positional) if args.exact else []
     if function.owner is not None:
         given.insert(0, function.owner)
-    defaults: dict[str, ast.expr | None] = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
+    defaults: dict[str, ast.expr | None] = dict(
+        zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True)
+    )
     defaults |= dict(zip([parameter.arg for parameter in spec.kwonlyargs], spec.kw_defaults, strict=True))
     bound_names = dict(zip(names, given, strict=False)) | {
         name: value for name, value in args.keywords.items() if name in {*names, *defaults}
@@ -223,5 +225,3 @@ def _bind_parameters(machine: Machine, frame: Frame, function: Function, args: A
     if spec.kwarg is not None:
         others = {name: value for name, value in args.keywords.items() if name not in bound_names}
         machine.state[frame.number, spec.kwarg.arg] = Mapping(others) if args.exact and not generic else UNKNOWN
-
-

@@ -82,7 +82,9 @@ def _branches(machine: Machine, node: ast.If, members: dict[str, Value]) -> None
 def fields(of: Class) -> list[str] | None:
     """The fields of a dataclass or NamedTuple, in order; None for other classes."""
     decorated = any(_last_name(decorator) in ("dataclass", "struct") for decorator in of.node.decorator_list)
-    named = any(isinstance(base, Api) and base.name in ("typing.NamedTuple", "flax.struct.PyTreeNode") for base in of.bases)
+    named = any(
+        isinstance(base, Api) and base.name in ("typing.NamedTuple", "flax.struct.PyTreeNode") for base in of.bases
+    )
     flax = any(isinstance(base, Api) and base.name in FLAX for base in of.bases)
     if not (decorated or named or flax):
         return None

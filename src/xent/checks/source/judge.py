@@ -130,7 +130,12 @@ def _distribution(machine: Machine, x: Tensor, target: Tensor, node: ast.AST) ->
 def _weights(machine: Machine, loss: Loss, x: Tensor, options: Args, node: ast.AST) -> None:
     """Class weights: one for each class."""
     weight = options.get(0 if isinstance(options.node, ast.Call) and _is_layer(options) else 2, "weight")
-    if loss.binary or loss.library != "torch" or not isinstance(weight, Tensor) or weight.kind not in ("fresh", "index"):
+    if (
+        loss.binary
+        or loss.library != "torch"
+        or not isinstance(weight, Tensor)
+        or weight.kind not in ("fresh", "index")
+    ):
         return
     if weight.ndim == 1 and weight.width is not None and x.width is not None and weight.width != x.width and x.whole:
         detail = f"{weight.width} weights for {x.width} classes"
@@ -237,5 +242,3 @@ def trainer(machine: Machine, model: Value | None, loss: Value | None, node: ast
             skorch = isinstance(node.func, (ast.Name, ast.Attribute)) and "NLL" in name
             if not skorch:
                 verdict(machine, kind, out, node, name=name)
-
-

@@ -42,7 +42,9 @@ def _dense_function(machine: Machine, last: str, args: Args, node: ast.Call) -> 
     activation = args.get(2, "activation", "activation_fn") or (default if args.exact else UNKNOWN)
     place = machine.place(node)
     count = width if isinstance(width, int) else None
-    return _activated(machine, tensor("linear", place, width=count, one_unit=place if count == 1 else None), activation, node)
+    return _activated(
+        machine, tensor("linear", place, width=count, one_unit=place if count == 1 else None), activation, node
+    )
 
 
 def apply_layer(machine: Machine, layer: Layer, args: Args, node: ast.AST) -> Value:
@@ -173,5 +175,3 @@ def _fitted(machine: Machine, layer: Layer, args: Args, node: ast.Call) -> None:
     if isinstance(stored, Constant) and isinstance(stored.value, Loss) and isinstance(y, Tensor):
         if stored.value.sparse and y.kind == "one_hot":
             machine.find("X013", node, y.place)
-
-

@@ -106,7 +106,9 @@ def _single(machine: Machine, layer: Layer, last: str, x: Tensor, node: ast.Call
     """One layer on one tensor."""
     if last in ("Softmax", "Softmax2d", "LogSoftmax"):
         what = "log_softmax" if last == "LogSoftmax" else "softmax"
-        return judge.softmax(machine, what, layer.name, x, layer.args, node, place=layer.place, call=machine.place(node))
+        return judge.softmax(
+            machine, what, layer.name, x, layer.args, node, place=layer.place, call=machine.place(node)
+        )
     if last in ("Sigmoid", "LogSigmoid"):
         kind = "sigmoid" if last == "Sigmoid" else "log_sigmoid"
         return tensor(kind, layer.place, width=x.width, ndim=x.ndim, library="torch", one_unit=x.one_unit)
@@ -126,7 +128,9 @@ def _single(machine: Machine, layer: Layer, last: str, x: Tensor, node: ast.Call
 def linear(layer: Layer, x: Tensor) -> Tensor:
     """The logits of a linear layer, and how many there are."""
     last = layer.name.rpartition(".")[2]
-    index, names = (1, ("out_features",)) if last in ("Linear", "Bilinear") else (0, ("features", "units", "out_features"))
+    index, names = (
+        (1, ("out_features",)) if last in ("Linear", "Bilinear") else (0, ("features", "units", "out_features"))
+    )
     if layer.name.startswith("haiku."):
         index, names = 0, ("output_size",)
     if last == "Bilinear":
@@ -150,5 +154,3 @@ def _model(machine: Machine, layer: Layer, node: ast.Call) -> Value:
         if head is not None:
             return call(machine, head, Args((tensor(ndim=2),), {}, node), node) if head is not UNKNOWN else tensor()
     return tensor()
-
-

@@ -99,7 +99,13 @@ def _is_tame(node: ast.expr) -> bool:
     for inner in ast.walk(node):
         if isinstance(inner, (ast.USub, ast.Sub, ast.IfExp)):
             return True
-        if isinstance(inner, ast.Call) and getattr(inner.func, "attr", "") not in ("dot", "matmul", "mm", "T", "transpose"):
+        if isinstance(inner, ast.Call) and getattr(inner.func, "attr", "") not in (
+            "dot",
+            "matmul",
+            "mm",
+            "T",
+            "transpose",
+        ):
             return True
     return isinstance(node, (ast.Constant, ast.List, ast.Tuple))
 
@@ -179,7 +185,9 @@ def _random_labels(machine: Machine, args: Args, node: ast.Call) -> Value:
 
 def _one_hot(machine: Machine, args: Args, node: ast.Call) -> Value:
     """torch's one_hot is of integers."""
-    return tensor("one_hot", machine.place(node), floating=False, library="torch", width=_int(args.constant(1, "num_classes")))
+    return tensor(
+        "one_hot", machine.place(node), floating=False, library="torch", width=_int(args.constant(1, "num_classes"))
+    )
 
 
 def _categorical(machine: Machine, args: Args, node: ast.Call) -> Value:
@@ -245,7 +253,9 @@ def _getattr(machine: Machine, args: Args, node: ast.Call) -> Value:
     from .expressions import item_of
 
     name = args.constant(1)
-    return item_of(machine, args.positional[0], name, node) if isinstance(name, str) and len(args.positional) else UNKNOWN
+    return (
+        item_of(machine, args.positional[0], name, node) if isinstance(name, str) and len(args.positional) else UNKNOWN
+    )
 
 
 def _setattr(machine: Machine, args: Args, node: ast.Call) -> Value:
@@ -268,7 +278,11 @@ def _transform_with_haiku(machine: Machine, args: Args, node: ast.Call) -> Value
     """hk.transform(f): its apply is f without the first two arguments."""
     del machine
     of = args.get(0)
-    return Mapping({"apply": Partial(of, Args((), {}, node), "haiku")}, record=True) if isinstance(of, Function) else UNKNOWN
+    return (
+        Mapping({"apply": Partial(of, Args((), {}, node), "haiku")}, record=True)
+        if isinstance(of, Function)
+        else UNKNOWN
+    )
 
 
 def _loss_number(machine: Machine, args: Args, node: ast.Call) -> Value:
@@ -319,7 +333,9 @@ SPECIAL: dict[str, Callable[[Machine, Args, ast.Call], Value]] = {
     "torch.vmap": _transformed(""),
     "torch.func.grad": _transformed("grad"),
     **dict.fromkeys(("jax.jit", "jax.pmap", "jax.checkpoint", "*.filter_jit", "tensorflow.function"), _itself),
-    **dict.fromkeys(("torch.compile", "torch.jit.script", "torch.nn.DataParallel", "*.DistributedDataParallel"), _itself),
+    **dict.fromkeys(
+        ("torch.compile", "torch.jit.script", "torch.nn.DataParallel", "*.DistributedDataParallel"), _itself
+    ),
     **dict.fromkeys(("torch.optim.swa_utils.AveragedModel", "copy.deepcopy", "copy.copy"), _itself),
     **dict.fromkeys(("builtins.list", "builtins.tuple", "torch.nn.ModuleList"), _list),
     **dict.fromkeys(("collections.OrderedDict", "builtins.dict", "torch.nn.ModuleDict"), _ordered),

@@ -50,7 +50,9 @@ def _trains(project: Project, module: Module) -> bool:
     if not any(word in text for word in ("backward(", ".fit(", ".train(")):
         return False
     for match in IMPORT.finditer(text):
-        found = project.find((match[1] or match[2]).lstrip("."), len(match[1] or "") - len((match[1] or "").lstrip(".")), module.path)
+        found = project.find(
+            (match[1] or match[2]).lstrip("."), len(match[1] or "") - len((match[1] or "").lstrip(".")), module.path
+        )
         if found is not None and (found.source.interesting or found.path.endswith("__init__.py")):
             return True
     return False
@@ -199,6 +201,10 @@ def _assigned(node: ast.AST) -> set[str]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.Assign) and not (isinstance(inner.value, ast.Constant) and inner.value.value is None):
             for target in inner.targets:
-                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
+                if (
+                    isinstance(target, ast.Attribute)
+                    and isinstance(target.value, ast.Name)
+                    and target.value.id == "self"
+                ):
                     names.add(target.attr)
     return names

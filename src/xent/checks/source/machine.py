@@ -68,9 +68,7 @@ def place_of(module: Module, node: ast.AST) -> Place:
 class Machine:
     """What statements and expressions act on."""
 
-    def __init__(
-        self, project: Project, main: Module, report: Callable[[Found], None], budget: int = STEPS
-    ) -> None:
+    def __init__(self, project: Project, main: Module, report: Callable[[Found], None], budget: int = STEPS) -> None:
         self.project = project
         self.main = main
         self.report = report
@@ -104,7 +102,13 @@ class Machine:
         return place_of(self.module, node)
 
     def find(
-        self, rule: str, node: ast.AST | Place, origin: Place | None = None, *, certain: bool = True, detail: str = "",
+        self,
+        rule: str,
+        node: ast.AST | Place,
+        origin: Place | None = None,
+        *,
+        certain: bool = True,
+        detail: str = "",
         loss: Place | None = None,
     ) -> None:
         """Report a mistake."""

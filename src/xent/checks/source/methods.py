@@ -107,7 +107,9 @@ def _of_mapping(machine: Machine, owner: Mapping, name: str, args: Args, node: a
     if name == "update":
         other = args.get(0)
         more = other.items if isinstance(other, Mapping) else None
-        _rebind(machine, node, Mapping({**owner.items, **(more or {}), **args.keywords}) if more is not None else UNKNOWN)
+        _rebind(
+            machine, node, Mapping({**owner.items, **(more or {}), **args.keywords}) if more is not None else UNKNOWN
+        )
         return NONE
     if name in ("pop", "setdefault", "clear", "popitem"):
         _rebind(machine, node, UNKNOWN)
@@ -173,7 +175,9 @@ def _without_variables(args: Args, node: ast.Call) -> Args:
 
 
 def _is_flax(owner: Instance) -> bool:
-    return any(isinstance(base, Api) and not base.name.startswith("torch.") for c in own_members(owner) for base in c.bases)
+    return any(
+        isinstance(base, Api) and not base.name.startswith("torch.") for c in own_members(owner) for base in c.bases
+    )
 
 
 def _of_super(machine: Machine, owner: Super, name: str, args: Args, node: ast.Call) -> Value:
@@ -200,7 +204,9 @@ def _of_tensor(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Cal
 
     if name in ("softmax", "log_softmax") and _names_an_axis(args):
         return judge.softmax(machine, name, "Tensor", x, args, node, method=True)
-    if name in ("sigmoid", "sigmoid_", "exp", "log", "argmax", "round") and (name in ("argmax",) or not args.positional):
+    if name in ("sigmoid", "sigmoid_", "exp", "log", "argmax", "round") and (
+        name in ("argmax",) or not args.positional
+    ):
         what = name.rstrip("_")
         if what == "exp" and isinstance(node.func, ast.Attribute):
             return _exp(machine, x, node)
@@ -311,5 +317,3 @@ def _reshaped(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Call
         return reshaped(x, whole=False, root=Root())
     del machine, node
     return tensor()
-
-

@@ -59,10 +59,14 @@ def _named(what: str, *names: str) -> dict[str, str]:
 # What a function of a library does to the tensor that is its first argument.
 FUNCTIONS = {
     **_named("softmax", "torch.softmax", "torch.nn.functional.softmax", "xent.softmax", "tensorflow.nn.softmax"),
-    **_named("softmax", "tensorflow.softmax", "keras.activations.softmax", "keras.ops.softmax", "keras.backend.softmax"),
+    **_named(
+        "softmax", "tensorflow.softmax", "keras.activations.softmax", "keras.ops.softmax", "keras.backend.softmax"
+    ),
     **_named("softmax", "jax.nn.softmax", "linen.softmax", "linen.activation.softmax", "scipy.special.softmax"),
     **_named("sigmoid", "torch.sigmoid", "torch.nn.functional.sigmoid", "torch.expit", "tensorflow.nn.sigmoid"),
-    **_named("sigmoid", "tensorflow.sigmoid", "keras.activations.sigmoid", "keras.ops.sigmoid", "keras.backend.sigmoid"),
+    **_named(
+        "sigmoid", "tensorflow.sigmoid", "keras.activations.sigmoid", "keras.ops.sigmoid", "keras.backend.sigmoid"
+    ),
     **_named("sigmoid", "jax.nn.sigmoid", "linen.sigmoid", "linen.activation.sigmoid", "scipy.special.expit"),
     **_named("sigmoid", "jax.scipy.special.expit"),
     **_named("log_softmax", "torch.log_softmax", "torch.nn.functional.log_softmax", "xent.log_softmax"),
@@ -75,14 +79,20 @@ FUNCTIONS = {
     **_named("log", "torch.log2", "numpy.log2", "numpy.log10", "jax.numpy.log2", "torch.log10"),
     **_named("sum", "torch.sum", "numpy.sum", "jax.numpy.sum", "tensorflow.reduce_sum", "keras.ops.sum"),
     **_named("sum", "keras.backend.sum", "builtins.sum"),
-    **_named("maximum", "numpy.max", "numpy.amax", "jax.numpy.max", "jax.numpy.amax", "tensorflow.reduce_max", "torch.amax"),
+    **_named(
+        "maximum", "numpy.max", "numpy.amax", "jax.numpy.max", "jax.numpy.amax", "tensorflow.reduce_max", "torch.amax"
+    ),
     **_named("maximum", "keras.ops.max", "keras.backend.max", "builtins.max", "numpy.nanmax", "numpy.maximum.reduce"),
-    **_named("maximum", "torch.logsumexp", "jax.nn.logsumexp", "scipy.special.logsumexp", "tensorflow.reduce_logsumexp"),
+    **_named(
+        "maximum", "torch.logsumexp", "jax.nn.logsumexp", "scipy.special.logsumexp", "tensorflow.reduce_logsumexp"
+    ),
     **_named("maximum", "jax.scipy.special.logsumexp"),
     **_named("max", "torch.max", "torch.topk", "torch.mode", "torch.sort"),
     **_named("argmax", "torch.argmax", "numpy.argmax", "jax.numpy.argmax", "tensorflow.argmax", "tensorflow.arg_max"),
     **_named("argmax", "keras.ops.argmax", "keras.backend.argmax"),
-    **_named("round", "torch.round", "numpy.round", "numpy.around", "jax.numpy.round", "tensorflow.round", "numpy.rint"),
+    **_named(
+        "round", "torch.round", "numpy.round", "numpy.around", "jax.numpy.round", "tensorflow.round", "numpy.rint"
+    ),
     **_named("round", "keras.ops.round", "keras.backend.round"),
     **_named("clip", "torch.clamp", "torch.clip", "numpy.clip", "jax.numpy.clip", "tensorflow.clip_by_value"),
     **_named("clip", "keras.ops.clip", "keras.backend.clip", "numpy.maximum", "numpy.minimum", "jax.numpy.maximum"),
@@ -93,9 +103,13 @@ FUNCTIONS = {
     **_named("reshape", "numpy.reshape", "jax.numpy.reshape", "tensorflow.reshape", "tensorflow.squeeze"),
     **_named("reshape", "numpy.transpose", "tensorflow.transpose", "jax.numpy.squeeze", "tensorflow.expand_dims"),
     **_named("reshape", "numpy.expand_dims", "torch.movedim", "torch.swapaxes"),
-    **_named("stack", "torch.stack", "torch.cat", "torch.concat", "tensorflow.stack", "tensorflow.concat", "torch.vstack"),
+    **_named(
+        "stack", "torch.stack", "torch.cat", "torch.concat", "tensorflow.stack", "tensorflow.concat", "torch.vstack"
+    ),
     **_named("stack", "numpy.stack", "numpy.concatenate", "jax.numpy.stack", "jax.numpy.concatenate", "numpy.vstack"),
-    **_named("gather", "torch.gather", "tensorflow.gather", "jax.numpy.take_along_axis", "torch.diagonal", "torch.diag"),
+    **_named(
+        "gather", "torch.gather", "tensorflow.gather", "jax.numpy.take_along_axis", "torch.diagonal", "torch.diag"
+    ),
 }
 
 _CLASSES = "logits", False
@@ -124,7 +138,9 @@ LOSSES = {
     "optax.softmax_cross_entropy_with_integer_labels": Loss(*_CLASSES, (0, ("logits",)), (1, ("labels",)), "jax"),
     "optax.sigmoid_binary_cross_entropy": Loss(*_BINARY, (0, ("logits",)), (1, ("labels",)), "jax"),
     "optax.losses.softmax_cross_entropy": Loss(*_CLASSES, (0, ("logits",)), (1, ("labels",)), "jax"),
-    "optax.losses.softmax_cross_entropy_with_integer_labels": Loss(*_CLASSES, (0, ("logits",)), (1, ("labels",)), "jax"),
+    "optax.losses.softmax_cross_entropy_with_integer_labels": Loss(
+        *_CLASSES, (0, ("logits",)), (1, ("labels",)), "jax"
+    ),
     "optax.losses.sigmoid_binary_cross_entropy": Loss(*_BINARY, (0, ("logits",)), (1, ("labels",)), "jax"),
     "tensorflow.nn.softmax_cross_entropy_with_logits": Loss(*_CLASSES, (1, ("logits",)), (0, _TF), "tf"),
     "tensorflow.nn.softmax_cross_entropy_with_logits_v2": Loss(*_CLASSES, (1, ("logits",)), (0, _TF), "tf"),

@@ -138,7 +138,9 @@ def compared(machine: Machine, node: ast.Compare, values: list[Value]) -> Value:
 
 def _is_something(value: Value) -> bool:
     """Whether a value is certainly not None."""
-    return not isinstance(value, Constant) and value is not UNKNOWN and not (isinstance(value, Tensor) and not value.kind)
+    return (
+        not isinstance(value, Constant) and value is not UNKNOWN and not (isinstance(value, Tensor) and not value.kind)
+    )
 
 
 def _compared_constants(op: ast.cmpop, a: Any, b: Any) -> Value:
@@ -211,7 +213,11 @@ def _item(owner: Items, key: Value) -> Value:
             return Items(owner.items[key.value])
         except (TypeError, ValueError):
             return UNKNOWN
-    return _any_of([*owner.items, *([] if owner.rest is None else [owner.rest])]) if owner.exact else owner.rest or tensor()
+    return (
+        _any_of([*owner.items, *([] if owner.rest is None else [owner.rest])])
+        if owner.exact
+        else owner.rest or tensor()
+    )
 
 
 def _selected(x: Tensor, node: ast.Subscript, key: Value) -> Value:

@@ -151,7 +151,14 @@ def _import_all(machine: Machine, node: ast.ImportFrom, source: ModuleValue | No
         for name, value in module.items():
             if not name.startswith("_"):
                 machine.bind(name, value)
-    elif node.module in ("torch.nn", "torch.nn.functional", "torch", "numpy", "keras.layers", "tensorflow.keras.layers"):
+    elif node.module in (
+        "torch.nn",
+        "torch.nn.functional",
+        "torch",
+        "numpy",
+        "keras.layers",
+        "tensorflow.keras.layers",
+    ):
         for name in NAMES:
             machine.bind(name, Api(f"{node.module}.{name}"))
 
@@ -232,7 +239,12 @@ def _with(machine: Machine, node: ast.With | ast.AsyncWith) -> bool:
 
 def _for(machine: Machine, node: ast.For | ast.AsyncFor) -> bool:
     source = evaluate(machine, node.iter)
-    if isinstance(source, Items) and source.exact and 0 < len(source.items) <= UNROLLED and len(machine.frame.loops) < 2:
+    if (
+        isinstance(source, Items)
+        and source.exact
+        and 0 < len(source.items) <= UNROLLED
+        and len(machine.frame.loops) < 2
+    ):
         for value in source.items:
             if not _once(machine, node, value):
                 break
