@@ -12,7 +12,7 @@ from ..._rules import RULES
 from ...errors import DataError
 from ..finding import Finding
 from .lint import look_at
-from .machine import Found
+from .machine import CALLED, Found
 from .project import Project
 from .reading import Source
 from .values import Place
@@ -139,7 +139,7 @@ def _finding(project: Project, source: Source, one: Found) -> Finding:
         one.place.end_column,
         cell,
         _shown(project, one.origin, one.place.path) if one.origin is not None else "",
-        detail=one.detail,
+        detail=_with_cell(source, one.detail),
     )
 
 
@@ -149,6 +149,15 @@ def _shown(project: Project, place: Place, beside: str) -> str:
     cell, line = cells[place.line - 1] if cells else (0, place.line)
     where = f"cell {cell}, line {line}" if cell else f"line {line}"
     return where if place.path == beside else f"{place.path}:{line}"
+
+
+def _with_cell(source: Source, detail: str) -> str:
+    """Of a notebook, the line of a call is given by cell too."""
+    head, called, line = detail.partition(CALLED)
+    if not called or not source.cells:
+        return detail
+    cell, inner = source.cells[int(line) - 1]
+    return f"{head}called from cell {cell}, line {inner}"
 
 
 def _once(findings: list[Finding]) -> list[Finding]:

@@ -149,6 +149,8 @@ def call_function(machine: Machine, function: Function, args: Args, node: ast.AS
         return tensor()
     frame = machine.new_frame(function.module, function.scope, function)
     frame.me = function.owner
+    if isinstance(node, ast.Call) and not generic and hasattr(node, "lineno"):
+        frame.call = machine.place(node)
     machine.frames.append(frame)
     try:
         _bind_parameters(machine, frame, function, args, generic=generic)

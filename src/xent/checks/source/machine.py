@@ -14,6 +14,7 @@ __all__ = ["DEEPEST", "Found", "Frame", "Machine", "OutOfBudget", "place_of"]
 
 STEPS = 60_000  # statements and expressions a file may take
 DEEPEST = 9
+CALLED = "called from line "
 
 State = dict[Any, Value]
 
@@ -56,6 +57,7 @@ class Frame:
     nested: list[Function] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     me: Value | None = None
+    call: Place | None = None  # where a call with known arguments stands
 
 
 def place_of(module: Module, node: ast.AST) -> Place:
@@ -114,6 +116,10 @@ class Machine:
         """Report a mistake."""
         where = node if isinstance(node, Place) else self.place(node)
         level = "certain" if certain else "possible"
+        called = [frame.call for frame in self.frames if frame.call is not None]
+        if origin is not None and called and called[-1].path == where.path:
+            detail = f"{detail}, " if detail else ""
+            detail = f"{detail}{CALLED}{called[-1].line}"
         self.report(Found(rule, where, None if origin == where else origin, level, detail, loss))
 
     def new_frame(self, module: Module, scope: tuple[int, ...], function: Function | None = None) -> Frame:

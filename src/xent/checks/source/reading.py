@@ -16,6 +16,7 @@ from typing import Any
 __all__ = ["LARGEST", "Source", "mentions", "read"]
 
 LARGEST = 2_000_000  # bytes; larger files are data
+LARGEST_NOTEBOOK = 50_000_000  # notebooks hold pictures
 WORDS = ("softmax", "sigmoid", "entropy", "crossent", "nllloss", "nll_loss", "bce", "expit", "kldiv", "kl_div", "exp(")
 IGNORE = re.compile(r"#\s*xent:\s*ignore(-file)?(?:\[([^\]]*)\])?")
 PRINT = re.compile(r"^(\s*)print(?:\s+(?![=(.,\[)])|\s*>>).*$", re.MULTILINE)
@@ -77,8 +78,8 @@ def read(path: str) -> Source:
         data = Path(path).read_bytes()
     except OSError as error:
         return Source(path, problem=f"cannot be read: {error.strerror or error}")
-    if len(data) > LARGEST:
-        return Source(path, problem=f"is larger than {LARGEST:,} bytes")
+    if len(data) > (LARGEST_NOTEBOOK if path.endswith(".ipynb") else LARGEST):
+        return Source(path, problem="is too large to be a source")
     if path.endswith(".ipynb"):
         return _notebook(path, data)
     return Source(path, _decoded(data))
