@@ -75,7 +75,7 @@ def look(call: Call, x: Array, y: Array, axis: int) -> None:
     if low < 0 or high > 1 + 1e-6 or _only_zeros_and_ones(rows):
         _squeezed[key] = 0
         return
-    tolerance = 1e-2 if x.dtype.itemsize < 4 else 1e-4
+    tolerance = 1e-2 if "16" in str(x.dtype) else 1e-4
     if np.abs(rows.sum(-1) - 1).max() <= tolerance:
         floor = f"with these {rows.shape[-1]} classes below {floor_of_softmax(rows.shape[-1]):.3f}"
         _say(
@@ -92,8 +92,8 @@ def look_at_elements(call: Call, x: Array) -> None:
     key = _due(call)
     if key is None or not readable(x):
         return
-    seen = values(x)
-    if not isinstance(seen, np.ndarray) or not seen.size:
+    seen = _as_numpy(x)
+    if not seen.size:
         return
     flat = seen.reshape(-1) if seen.flags.c_contiguous else seen
     few = flat if key == "always" or flat.ndim > 1 else flat[:: max(1, flat.size // 256)]
@@ -107,17 +107,21 @@ def look_at_elements(call: Call, x: Array) -> None:
 
 def _sample(call: Call, x: Array, y: Array, axis: int, *, everything: bool) -> Any:
     """Some rows that count, as NumPy's (rows, classes), in float32 or wider."""
-    seen = values(x)
-    if not isinstance(seen, np.ndarray):
-        return None
+    seen = _as_numpy(x)
     seen = np.moveaxis(seen, axis, -1)
     count = int(np.prod(seen.shape[:-1]))
     picked = np.arange(count) if everything or count <= ROWS else np.linspace(0, count - 1, ROWS).astype(int)
     index = np.unravel_index(picked, seen.shape[:-1]) if seen.ndim > 1 else ()
     rows = np.atleast_2d(seen[index])
     if y is not None:
-        rows = rows[np.atleast_1d(np.asarray(values(y))[index]) != call.options.ignore_index]
+        rows = rows[np.atleast_1d(_as_numpy(y)[index]) != call.options.ignore_index]
     return rows.astype(np.float32) if rows.dtype.itemsize < 4 else rows
+
+
+def _as_numpy(x: Array) -> Any:
+    """The numbers of a readable array, as NumPy's."""
+    seen = values(x)
+    return seen if isinstance(seen, np.ndarray) else np.from_dlpack(seen)
 
 
 def _finite(call: Call, rows: Any, *, infinite: bool = True) -> bool:

@@ -117,13 +117,18 @@ def _options_of(loss: Any) -> dict[str, Any]:
     return {name: getattr(loss, name) for name in names if hasattr(loss, name)}
 
 
+def _drop(names: list[str]) -> None:
+    """Forget the innermost; a hook that gives None leaves the output as it is."""
+    names.pop()
+
+
 @contextmanager
 def _named_modules(model: Any, watcher: Watcher) -> Iterator[None]:
     """While the model runs, the watcher knows which module does."""
     with ExitStack() as hooks:
         for name, module in getattr(model, "named_modules", list)():
             before = module.register_forward_pre_hook(lambda *_, name=name: watcher.modules.append(name))
-            after = module.register_forward_hook(lambda *_: watcher.modules.pop() and None, always_call=True)
+            after = module.register_forward_hook(lambda *_: _drop(watcher.modules), always_call=True)
             hooks.callback(before.remove)
             hooks.callback(after.remove)
         yield

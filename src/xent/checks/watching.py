@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .._rules import RULES
-from .._targets import warn
+from ..errors import MisuseWarning
 from . import verdicts
 from .finding import Finding
 
@@ -170,11 +171,13 @@ class Watcher(TorchFunctionMode):
 
 
 @contextmanager
-def watch(*, notes: bool = False) -> Iterator[list[Finding]]:
+def watch(*, possible: bool = False, notes: bool = False) -> Iterator[list[Finding]]:
     """Observe PyTorch's own losses while a program runs, without a change to it.
 
     Parameters
     ----------
+    possible
+        Report findings too that may be meant so: all numbers in 0 … 1, a softmax along the first of two axes.
     notes
         Report those findings too that make no number wrong.
 
@@ -198,9 +201,9 @@ def watch(*, notes: bool = False) -> Iterator[list[Finding]]:
     shown: list[Finding] = []
 
     def report(finding: Finding) -> None:
-        if notes or finding.level == "certain":
+        if {"certain": True, "possible": possible, "note": notes}[finding.level]:
             shown.append(finding)
-            warn(f"{finding.rule_id} {finding.message}")
+            warnings.warn_explicit(f"{finding.rule_id} {finding.message}", MisuseWarning, finding.path, finding.line)
 
     with Watcher(report):
         yield shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = ["DEEPEST", "Found", "Frame", "Machine", "OutOfBudget", "place_of"]
 
 STEPS = 60_000  # statements and expressions a file may take
 DEEPEST = 9
+BUILTINS = frozenset(dir(builtins))
 CALLED = "called from line "
 
 State = dict[Any, Value]
@@ -138,7 +140,9 @@ class Machine:
             if value is not None:
                 return value
         value = self.state.get((frame.module.number, name)) or frame.module.names.get(name)
-        return Api(f"builtins.{name}") if value is None else value
+        if value is not None:
+            return value
+        return Api(f"builtins.{name}") if name in BUILTINS else UNKNOWN
 
     def bind(self, name: str, value: Value) -> None:
         """Give a name a value."""

@@ -227,7 +227,7 @@ def _selected(x: Tensor, node: ast.Subscript, key: Value) -> Value:
     if x.kind in ("loss", "fresh"):
         return tensor()
     index = node.slice
-    if isinstance(index, ast.Tuple):
+    if isinstance(index, ast.Tuple) and index.elts:
         parts = index.elts
         if len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is None:
             return reshaped(x, column=True)
