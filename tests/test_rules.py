@@ -1,4 +1,4 @@
-"""The table of rules: every example runs, the linter and the watcher find the bad ones and are silent about the good ones."""
+"""The table of rules: every example runs; linter and watcher find the bad ones and are silent about the good."""
 
 from __future__ import annotations
 

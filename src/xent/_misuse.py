@@ -1,4 +1,4 @@
-"""Looks at the values of a loss's input for mistakes that compute something plausible: a softmax or sigmoid before it, NaN.
+"""Looks at the values of a loss's input for silent mistakes: a softmax or sigmoid before it, NaN.
 
 With check="auto" the first calls from each place in the caller's code (or of each loss object) are looked at, a few
 rows of each; afterwards a call costs one look into a dictionary. check=True looks at every row of every call. Nothing

@@ -1,4 +1,4 @@
-"""The table of mistakes: what goes wrong, its number, its fix, an example of each. Errors, warnings and findings quote it.
+"""The table of mistakes: what goes wrong, its number, its fix, an example of each; errors and findings quote it.
 
 Run-time checks, the source linter, `xent check --explain`, docs/rules.md and the tour take their words from here.
 """
@@ -13,7 +13,7 @@ __all__ = ["RULES", "Rule", "floor_of_softmax"]
 
 @dataclass(frozen=True)
 class Rule:
-    """One mistake. `level`: "wrong" computes something else; "inexact" loses digits; "note" costs time or a little accuracy."""
+    """One mistake. `level`: "wrong" computes something else; "inexact" loses digits; "note" costs little."""
 
     id: str
     title: str
@@ -59,8 +59,8 @@ _TABLE = (
     Rule(
         "X003",
         "log_softmax before cross-entropy",
-        "cross-entropy takes the log_softmax itself; a second one changes no number (it is idempotent) but costs a pass "
-        "over the scores",
+        "cross-entropy takes the log_softmax itself; a second one changes no number (it is idempotent) but costs a "
+        "pass over the scores",
         "delete the log_softmax, or keep it and use nll_loss",
         TORCH + "log_p = F.log_softmax(nn.Linear(4, 3)(torch.randn(8, 4)), dim=1)\n"
         "loss = F.cross_entropy(log_p, torch.randint(0, 3, (8,)))\n",
@@ -183,8 +183,8 @@ _TABLE = (
     Rule(
         "X015",
         "labels outside 0 ... C - 1",
-        "class indices run from 0 to C - 1; a label C (counted from 1) or more raises on a CPU and kills the context of "
-        "a GPU",
+        "class indices run from 0 to C - 1; a label C (counted from 1) or more raises on a CPU and kills the context "
+        "of a GPU",
         "subtract 1 from 1-based labels, give the model an output for every class, or say ignore_index",
         TORCH
         + "logits = nn.Linear(4, 3)(torch.randn(3, 4))\nloss = F.cross_entropy(logits, torch.tensor([1, 2, 3]))\n",
@@ -276,7 +276,8 @@ _TABLE = (
     Rule(
         "X023",
         "class weights of the wrong length",
-        "weight has one number a class; PyTorch raises where its length is not C, and weights a sample belong elsewhere",
+        "weight has one number a class; PyTorch raises where its length is not C, and weights a sample belong "
+        "elsewhere",
         "give C weights; weight the samples with reduction='none' or xent's sample_weight",
         TORCH + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\n"
         "loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0]))(logits, torch.randint(0, 3, (8,)))\n",
@@ -324,8 +325,8 @@ _TABLE = (
     Rule(
         "X027",
         "a loss cut off from the model",
-        ".item(), .detach(), .data, NumPy and a new tensor cut the graph: backward() raises, or with requires_grad=True "
-        "succeeds and gives the model no gradient at all",
+        ".item(), .detach(), .data, NumPy and a new tensor cut the graph: backward() raises, or with "
+        "requires_grad=True succeeds and gives the model no gradient at all",
         "give the loss the model's own output; detach what is only printed",
         TORCH + "model = nn.Linear(4, 3)\nloss = F.cross_entropy(model(torch.randn(8, 4)), torch.randint(0, 3, (8,)))\n"
         "loss = torch.tensor(loss.item(), requires_grad=True)\nloss.backward()\n",
@@ -361,8 +362,8 @@ _TABLE = (
         "look for the first layer whose output is not finite: a learning rate too high, a division by 0, log of 0",
         TORCH + "logits = nn.Linear(4, 3)(torch.full((8, 4), float('nan')))\n"
         "loss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
-        TORCH
-        + "logits = nn.Linear(4, 3)(torch.zeros(8, 4))\nloss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
+        TORCH + "logits = nn.Linear(4, 3)(torch.zeros(8, 4))\n"
+        "loss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
     ),
 )
 

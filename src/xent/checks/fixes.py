@@ -1,4 +1,4 @@
-"""Changes that put a finding right: a softmax deleted, log(softmax(x)) written as log_softmax(x). A diff first, then the file."""
+"""Changes that put a finding right: a softmax deleted, log(softmax(x)) made log_softmax(x); shown, then written."""
 
 from __future__ import annotations
 

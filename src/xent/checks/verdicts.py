@@ -93,7 +93,7 @@ def _targets(x: Any, target: Any, classes: int, options: Mapping[str, Any]) -> I
         yield "X014", "", CERTAIN
     elif tuple(target.shape) == (*rows, 1):
         yield "X016", f"target {tuple(target.shape)}", CERTAIN
-    elif x.ndim == 3 and target.shape == x.shape[:2]:
+    elif x.ndim == 3 and target.shape == x.shape[:2] and tuple(target.shape) != rows:
         yield "X017", f"input {tuple(x.shape)}, target {tuple(target.shape)}", CERTAIN
     if x.ndim == 3 and tuple(target.shape) == rows and target.shape == x.shape[:2]:
         yield "X017", f"input {tuple(x.shape)} can be read both ways", POSSIBLE

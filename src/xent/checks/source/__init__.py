@@ -37,7 +37,8 @@ class Report:
 def files_of(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     """The Python files and notebooks among paths and below folders, in order, each once."""
     seen = set()
-    for path in map(os.fspath, paths):
+    for given in paths:
+        path = os.fspath(given)
         if not os.path.exists(path):
             raise DataError(f"{path}: no such file or folder")
         for file in [path] if os.path.isfile(path) else sorted(_below(path)):
@@ -171,7 +172,7 @@ def _once(findings: list[Finding]) -> list[Finding]:
 def lint(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, possible: bool = False, notes: bool = False
 ) -> list[Finding]:
-    """Look for mistakes with softmax and cross-entropy in Python files and notebooks, without running them.
+    r"""Look for mistakes with softmax and cross-entropy in Python files and notebooks, without running them.
 
     Parameters
     ----------
@@ -196,7 +197,7 @@ def lint(
     --------
     >>> import tempfile, pathlib, xent
     >>> path = pathlib.Path(tempfile.mkdtemp(), "train.py")
-    >>> _ = path.write_text("import torch.nn.functional as F\\nloss = F.cross_entropy(F.softmax(x, dim=1), y)\\n")
+    >>> _ = path.write_text("import torch.nn.functional as F\nloss = F.cross_entropy(F.softmax(x, dim=1), y)\n")
     >>> [(finding.rule_id, finding.line, finding.rule.title) for finding in xent.checks.lint(path)]
     [('X001', 2, 'softmax before cross-entropy')]
 

@@ -12,10 +12,53 @@ __all__ = ["FLAX", "define_class", "define_function", "fields"]
 
 # Decorators that leave a function's result as it is.
 PLAIN = frozenset(
-    "jit pmap function no_grad inference_mode enable_grad set_grad_enabled compile wraps lru_cache cache property "
-    "cached_property staticmethod classmethod abstractmethod script compact remat checkpoint contextmanager override "
-    "autocast custom_fwd typechecked jaxtyped rank_zero_only unused nowrap partial filter_jit torch_no_grad njit timeit "
-    "parametrize fixture command option main setter overload register_keras_serializable ignore export slow".split()
+    [
+        "jit",
+        "pmap",
+        "function",
+        "no_grad",
+        "inference_mode",
+        "enable_grad",
+        "set_grad_enabled",
+        "compile",
+        "wraps",
+        "lru_cache",
+        "cache",
+        "property",
+        "cached_property",
+        "staticmethod",
+        "classmethod",
+        "abstractmethod",
+        "script",
+        "compact",
+        "remat",
+        "checkpoint",
+        "contextmanager",
+        "override",
+        "autocast",
+        "custom_fwd",
+        "typechecked",
+        "jaxtyped",
+        "rank_zero_only",
+        "unused",
+        "nowrap",
+        "partial",
+        "filter_jit",
+        "torch_no_grad",
+        "njit",
+        "timeit",
+        "parametrize",
+        "fixture",
+        "command",
+        "option",
+        "main",
+        "setter",
+        "overload",
+        "register_keras_serializable",
+        "ignore",
+        "export",
+        "slow",
+    ]
 )
 
 FLAX = ("flax.linen.Module", "equinox.Module", "linen.Module")
@@ -88,5 +131,4 @@ def fields(of: Class) -> list[str] | None:
     flax = any(isinstance(base, Api) and base.name in FLAX for base in of.bases)
     if not (decorated or named or flax):
         return None
-    names = [s.target.id for s in of.node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
-    return names
+    return [s.target.id for s in of.node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]

@@ -1,4 +1,4 @@
-"""The verdicts: a loss with what it is given, a softmax with its axis, a logarithm with its argument, a backward pass."""
+"""The verdicts: a loss with what it is given, a softmax with its axis, a logarithm with its argument, a backward."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def softmax(
             machine.find("X008", place)
         axis = -1 if axis is None and not torch else axis
     _axis(machine, x, axis, place if call is None else call, place)
-    return tensor(what, place, width=x.width, ndim=x.ndim, library=name.split(".")[0], one_unit=None)
+    return tensor(what, place, width=x.width, ndim=x.ndim, library=name.split(".", maxsplit=1)[0], one_unit=None)
 
 
 def _axis(machine: Machine, x: Tensor, axis: Any, node: Place, place: Place) -> None:
@@ -187,7 +187,7 @@ def _axis(machine: Machine, x: Tensor, axis: Any, node: Place, place: Place) -> 
 
 
 def log(machine: Machine, x: Tensor, node: ast.AST) -> Value:
-    """log(p): of a softmax or sigmoid just made it has an exact form, of other probabilities it wants a guard."""
+    """A logarithm: of a softmax or sigmoid just made it has an exact form, of other probabilities it wants a guard."""
     if x.kind not in PROBABILITIES:
         return tensor("difference")
     if not x.guarded:
@@ -203,7 +203,7 @@ def log(machine: Machine, x: Tensor, node: ast.AST) -> Value:
 
 
 def backward(machine: Machine, x: Tensor, node: ast.Call) -> None:
-    """loss.backward(): of a loss that is still tied to the model, and not of a mean of means."""
+    """A backward pass: of a loss that is still tied to the model, and not of a mean of means."""
     if x.kind not in ("loss", "linear", "softmax"):
         return
     if x.detached is not None:

@@ -6,13 +6,25 @@ import ast
 
 from . import judge
 from .machine import Machine
-from .names import LOSSES, LOSS_LAYERS, Loss, canonical
+from .names import LOSS_LAYERS, LOSSES, Loss, canonical
 from .operations import reshaped
 from .values import NONE, UNKNOWN, Api, Args, Constant, Items, Layer, Tensor, Value, tensor
 
 __all__ = ["apply_layer", "call", "call_method", "compiled"]
 
-LAYERS = "Dense Activation Softmax Dropout Flatten Conv1D Conv2D Conv3D Sequential Model TimeDistributed".split()
+LAYERS = [
+    "Dense",
+    "Activation",
+    "Softmax",
+    "Dropout",
+    "Flatten",
+    "Conv1D",
+    "Conv2D",
+    "Conv3D",
+    "Sequential",
+    "Model",
+    "TimeDistributed",
+]
 FUNCTIONS = ("dense", "fully_connected", "linear")
 LOSS_NAMES = {
     "categorical_crossentropy": "keras.losses.categorical_crossentropy",
@@ -172,6 +184,6 @@ def _fitted(machine: Machine, layer: Layer, args: Args, node: ast.Call) -> None:
     """fit(x, y): one-hot labels do not go with the sparse loss."""
     stored = machine.attribute(layer.number, "#loss")
     y = args.get(1, "y")
-    if isinstance(stored, Constant) and isinstance(stored.value, Loss) and isinstance(y, Tensor):
-        if stored.value.sparse and y.kind == "one_hot":
-            machine.find("X013", node, y.place)
+    loss = stored.value if isinstance(stored, Constant) else None
+    if isinstance(loss, Loss) and loss.sparse and isinstance(y, Tensor) and y.kind == "one_hot":
+        machine.find("X013", node, y.place)

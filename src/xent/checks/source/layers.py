@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from typing import Any
 
 from . import judge, keras
@@ -14,14 +13,48 @@ from .values import UNKNOWN, Args, Items, Layer, Mapping, Tensor, Value, tensor
 
 __all__ = ["apply_layer", "layer_item", "make_layer", "parts_of", "run_parts"]
 
-PASSING = (
-    "Identity Dropout Dropout2d DropoutSharding AlphaDropout Linear Flatten Unflatten Softmax Softmax2d LogSoftmax Sigmoid "
-    "LogSigmoid Sequential LSTM GRU RNN Conv1d Conv2d Conv3d LazyLinear Bilinear Embedding"
-).split()
+PASSING = [
+    "Identity",
+    "Dropout",
+    "Dropout2d",
+    "DropoutSharding",
+    "AlphaDropout",
+    "Linear",
+    "Flatten",
+    "Unflatten",
+    "Softmax",
+    "Softmax2d",
+    "LogSoftmax",
+    "Sigmoid",
+    "LogSigmoid",
+    "Sequential",
+    "LSTM",
+    "GRU",
+    "RNN",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "LazyLinear",
+    "Bilinear",
+    "Embedding",
+]
 HEADS = ("fc", "classifier", "head", "heads")
-BACKBONES = (
-    "resnet resnext wide_resnet vgg densenet alexnet mobilenet efficientnet shufflenet mnasnet regnet convnext vit_ swin"
-).split()
+BACKBONES = [
+    "resnet",
+    "resnext",
+    "wide_resnet",
+    "vgg",
+    "densenet",
+    "alexnet",
+    "mobilenet",
+    "efficientnet",
+    "shufflenet",
+    "mnasnet",
+    "regnet",
+    "convnext",
+    "vit_",
+    "swin",
+]
 SEQUENCES = ("Sequential", "SequentialModel")
 
 

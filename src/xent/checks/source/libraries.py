@@ -58,7 +58,7 @@ def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, n
         return _stack(x)
     if not isinstance(x, Tensor):
         x = tensor()
-    library = name.split(".")[0]
+    library = name.split(".", maxsplit=1)[0]
     place = machine.place(node)
     if what in ("softmax", "log_softmax"):
         return judge.softmax(machine, what, name, x, args, node)
@@ -67,7 +67,7 @@ def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, n
     if what == "log":
         return judge.log(machine, x, node)
     if what == "exp":
-        return _exp(machine, x, args, node, library)
+        return _exp(machine, x, node, library)
     if what in ("sum", "maximum"):
         return _sum(x, what, place)
     if what == "argmax":
@@ -84,7 +84,7 @@ def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, n
     return x if what == "same" else reshaped(x, width=x.width if x.kind != "fresh" else None)
 
 
-def _exp(machine: Machine, x: Tensor, args: Args, node: ast.Call, library: str) -> Value:
+def _exp(machine: Machine, x: Tensor, node: ast.Call, library: str) -> Value:
     """exp(x), remembered by the text of x; `guarded` where x cannot be large."""
     if x.kind == "log_softmax":
         return tensor("softmax", machine.place(node), library=library, width=x.width)
@@ -357,7 +357,6 @@ SPECIAL: dict[str, Callable[[Machine, Args, ast.Call], Value]] = {
     "skorch.NeuralNetBinaryClassifier": _trainer((0, "module"), (None, "criterion")),
     "ignite.engine.create_supervised_trainer": _trainer((0, "model"), (2, "loss_fn")),
 }
-SPECIAL["torch.utils.checkpoint.checkpoint"] = lambda machine, args, node: _checkpoint(machine, args, node)
 
 
 def _checkpoint(machine: Machine, args: Args, node: ast.Call) -> Value:
@@ -367,3 +366,6 @@ def _checkpoint(machine: Machine, args: Args, node: ast.Call) -> Value:
     if not args.positional or isinstance(args.positional[0], Api):
         return tensor()
     return call(machine, args.positional[0], Args(args.positional[1:], {}, node, args.exact), node)
+
+
+SPECIAL["torch.utils.checkpoint.checkpoint"] = _checkpoint

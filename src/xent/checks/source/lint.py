@@ -1,4 +1,4 @@
-"""Runs a file: its own code first, then every function and method that nobody called, with nothing known of its arguments."""
+"""Follows a file: its own code, then every function and method that nobody called, its arguments unknown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .calls import call_function, instantiate
-from .machine import Found, Frame, Machine, OutOfBudget
+from .machine import Found, Frame, Machine, OutOfBudgetError
 from .project import Module, Project
 from .reading import mentions
 from .statements import run
@@ -31,11 +31,11 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None]) -
         return
     project.loads = 0
     machine = Machine(project, module, report)
-    with contextlib.suppress(OutOfBudget, RecursionError):  # what was found so far stands
+    with contextlib.suppress(OutOfBudgetError, RecursionError):  # what was found so far stands
         _top(machine, module)
     _settle(machine, module)
     worth = _worth_a_look(module)
-    with contextlib.suppress(OutOfBudget):
+    with contextlib.suppress(OutOfBudgetError):
         for function in list(machine.functions):
             if function.node not in machine.seen and function.node in worth:
                 _alone(machine, module, function)
@@ -50,9 +50,9 @@ def _trains(project: Project, module: Module) -> bool:
     if not any(word in text for word in ("backward(", ".fit(", ".train(")):
         return False
     for match in IMPORT.finditer(text):
-        found = project.find(
-            (match[1] or match[2]).lstrip("."), len(match[1] or "") - len((match[1] or "").lstrip(".")), module.path
-        )
+        name = match[1] or match[2]
+        dots = len(name) - len(name.lstrip("."))
+        found = project.find(name[dots:], dots, module.path)
         if found is not None and (found.source.interesting or found.path.endswith("__init__.py")):
             return True
     return False
@@ -71,7 +71,7 @@ def _top(machine: Machine, module: Module) -> None:
 
 
 def _settle(machine: Machine, module: Module) -> None:
-    """What the module's code has made becomes the ground on which its functions run, so that they start from nothing."""
+    """What the module's code has made becomes the ground on which its functions run."""
     del machine.frames[1:]
     module.names = {key[1]: value for key, value in machine.state.items() if key[0] == module.number}
     rest = {key: value for key, value in machine.state.items() if key[0] != module.number}
@@ -88,8 +88,8 @@ def load(project: Project, module: Module) -> None:
     worth = module.source.interesting or module.path.endswith("__init__.py") or project.loads <= LOADS
     if not worth or module.source.tree is None:
         return
-    machine = Machine(project, Module(module.source, 0), lambda found: None, STEPS_OF_IMPORT)
-    with contextlib.suppress(OutOfBudget, RecursionError):
+    machine = Machine(project, Module(module.source, 0), lambda _: None, STEPS_OF_IMPORT)
+    with contextlib.suppress(OutOfBudgetError, RecursionError):
         _top(machine, module)
     _settle(machine, module)
 
@@ -174,7 +174,7 @@ def _keep(machine: Machine, instance: Instance) -> None:
     """What was stored in an object, and in the objects that it holds, is there for its other methods."""
     heap = machine.project.heap
     for key, value in machine.state.items():
-        if not isinstance(key[0], int) or key[0] == instance.number or isinstance(key[1], str) and key[1] == "#parts":
+        if not isinstance(key[0], int) or key[0] == instance.number or (isinstance(key[1], str) and key[1] == "#parts"):
             heap[key] = value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from .project import Module, Project
 from .values import UNKNOWN, Api, Class, Function, Instance, Place, Value, join
 
-__all__ = ["DEEPEST", "Found", "Frame", "Machine", "OutOfBudget", "place_of"]
+__all__ = ["DEEPEST", "Found", "Frame", "Machine", "OutOfBudgetError", "place_of"]
 
 STEPS = 60_000  # statements and expressions a file may take
 DEEPEST = 9
@@ -21,7 +21,7 @@ CALLED = "called from line "
 State = dict[Any, Value]
 
 
-class OutOfBudget(Exception):
+class OutOfBudgetError(Exception):
     """The file is too large to be followed further; what was found stands."""
 
 
@@ -99,7 +99,7 @@ class Machine:
         """Count; give up on a file that takes too long."""
         self.steps += 1
         if self.steps > self.budget:
-            raise OutOfBudget
+            raise OutOfBudgetError
 
     def place(self, node: ast.AST) -> Place:
         """Where a node of the running code stands."""

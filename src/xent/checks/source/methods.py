@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
-from typing import Any
 
 from . import judge, keras
 from .machine import Machine, own_members
@@ -31,13 +30,62 @@ from .values import (
 __all__ = ["call_method"]
 
 ITSELF = frozenset(
-    "to cuda cpu eval train half float double bfloat16 requires_grad_ share_memory xpu type to_empty apply build".split()
+    [
+        "to",
+        "cuda",
+        "cpu",
+        "eval",
+        "train",
+        "half",
+        "float",
+        "double",
+        "bfloat16",
+        "requires_grad_",
+        "share_memory",
+        "xpu",
+        "type",
+        "to_empty",
+        "apply",
+        "build",
+    ]
 )
 SAME = frozenset(
-    "to cuda cpu contiguous clone numpy requires_grad_ type_as double half bfloat16 cuda xpu retain_grad copy".split()
+    [
+        "to",
+        "cuda",
+        "cpu",
+        "contiguous",
+        "clone",
+        "numpy",
+        "requires_grad_",
+        "type_as",
+        "double",
+        "half",
+        "bfloat16",
+        "cuda",
+        "xpu",
+        "retain_grad",
+        "copy",
+    ]
 )
 SHAPES = frozenset(
-    "view reshape flatten squeeze transpose permute swapaxes t expand view_as reshape_as movedim ravel mT squeeze_".split()
+    [
+        "view",
+        "reshape",
+        "flatten",
+        "squeeze",
+        "transpose",
+        "permute",
+        "swapaxes",
+        "t",
+        "expand",
+        "view_as",
+        "reshape_as",
+        "movedim",
+        "ravel",
+        "mT",
+        "squeeze_",
+    ]
 )
 FLOATS = ("float", "double", "half", "bfloat16")
 INTEGERS = ("long", "int", "short", "byte")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 __all__ = ["FUNCTIONS", "LOSSES", "LOSS_LAYERS", "Loss", "canonical"]
@@ -43,7 +43,7 @@ PREFIXES = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def canonical(name: str) -> str:
     """One name for each object, wherever it was imported from."""
     for prefix, short in PREFIXES:

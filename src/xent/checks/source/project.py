@@ -13,9 +13,47 @@ from .values import Value
 __all__ = ["LIBRARIES", "Module", "Project"]
 
 LIBRARIES = frozenset(
-    "torch torchvision torchaudio tensorflow keras tf_keras jax flax optax haiku numpy scipy sklearn xent paddle mxnet "
-    "transformers pytorch_lightning lightning skorch fastai cupy autograd equinox functorch ignite accelerate timm "
-    "pandas matplotlib tqdm cv2 PIL datasets tensorflow_probability pyro einops torchmetrics monai".split()
+    [
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "tensorflow",
+        "keras",
+        "tf_keras",
+        "jax",
+        "flax",
+        "optax",
+        "haiku",
+        "numpy",
+        "scipy",
+        "sklearn",
+        "xent",
+        "paddle",
+        "mxnet",
+        "transformers",
+        "pytorch_lightning",
+        "lightning",
+        "skorch",
+        "fastai",
+        "cupy",
+        "autograd",
+        "equinox",
+        "functorch",
+        "ignite",
+        "accelerate",
+        "timm",
+        "pandas",
+        "matplotlib",
+        "tqdm",
+        "cv2",
+        "PIL",
+        "datasets",
+        "tensorflow_probability",
+        "pyro",
+        "einops",
+        "torchmetrics",
+        "monai",
+    ]
 )
 LEVELS_UP = 5
 

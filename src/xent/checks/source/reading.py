@@ -1,4 +1,4 @@
-"""Files as the linter reads them: any encoding, Python 2's print, notebooks with magics; what cannot be parsed says why."""
+"""Files as the linter reads them: any encoding, Python 2, notebooks with magics; what cannot be parsed says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements, run on what is known: both ways of a branch, a loop's body twice, and what holds on all paths after it."""
+"""Statements, run on what is known: both ways of a branch, a loop's body twice; then holds what holds on all."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _delete(machine: Machine, node: ast.Delete) -> None:
         assign(machine, target.value if isinstance(target, (ast.Subscript, ast.Attribute)) else target, UNKNOWN)
 
 
-# ---------------------------------------------------------------------- imports
+# ---------------------------------------------------------------------- modules
 
 
 def _import(machine: Machine, node: ast.Import) -> None:
@@ -138,10 +138,30 @@ def _import_from(machine: Machine, node: ast.ImportFrom) -> None:
 
 
 STARRED = {"torch.nn": "torch.nn", "torch.nn.functional": "torch.nn.functional", "numpy": "numpy", "torch": "torch"}
-NAMES = (
-    "Module Sequential Linear Softmax LogSoftmax Sigmoid CrossEntropyLoss NLLLoss BCELoss BCEWithLogitsLoss softmax "
-    "log_softmax sigmoid cross_entropy nll_loss exp log sum max argmax Dense Activation"
-).split()
+NAMES = [
+    "Module",
+    "Sequential",
+    "Linear",
+    "Softmax",
+    "LogSoftmax",
+    "Sigmoid",
+    "CrossEntropyLoss",
+    "NLLLoss",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "softmax",
+    "log_softmax",
+    "sigmoid",
+    "cross_entropy",
+    "nll_loss",
+    "exp",
+    "log",
+    "sum",
+    "max",
+    "argmax",
+    "Dense",
+    "Activation",
+]
 
 
 def _import_all(machine: Machine, node: ast.ImportFrom, source: ModuleValue | None) -> None:

@@ -263,7 +263,7 @@ def join(a: Value, b: Value) -> Value:
 def _join_tensors(a: Value, b: Value) -> Value:
     """One kind stays; of two, what may be a mistake is kept as uncertain."""
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.kind == b.kind:
-        same = {
+        same: dict[str, Any] = {
             name: getattr(a, name) if getattr(a, name) == getattr(b, name) else None
             for name in ("width", "ndim", "floating", "top", "low", "detached", "of", "one_unit")
         }
@@ -288,7 +288,7 @@ def _join_items(a: Items, b: Items) -> Items:
     if a.exact and b.exact and len(a.items) == len(b.items):
         return Items(tuple(map(join, a.items, b.items)))
     tail: list[Value] = []
-    for one, two in zip(reversed(a.items), reversed(b.items)):
+    for one, two in zip(reversed(a.items), reversed(b.items), strict=False):
         if one is not two and one != two:
             break
         tail.insert(0, one)
