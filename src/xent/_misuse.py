@@ -121,7 +121,7 @@ def _sample(call: Call, x: Array, y: Array, axis: int, *, everything: bool) -> A
 def _as_numpy(x: Array) -> Any:
     """The numbers of a readable array, as NumPy's."""
     seen = values(x)
-    return seen if isinstance(seen, np.ndarray) else np.from_dlpack(seen)
+    return np.asarray(seen) if isinstance(seen, (np.ndarray, np.generic)) else np.from_dlpack(seen)
 
 
 def _finite(call: Call, rows: Any, *, infinite: bool = True) -> bool:
@@ -130,6 +130,8 @@ def _finite(call: Call, rows: Any, *, infinite: bool = True) -> bool:
         high = rows.max()
     if high < np.inf or (high == np.inf and not infinite):
         return True
+    if call.options.sample_weight is not None:  # a row of weight 0 may hold anything
+        return False
     _say("X030", "input holds NaN" if np.isnan(high) else "input holds +inf", call)
     return False
 

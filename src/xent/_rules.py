@@ -30,7 +30,7 @@ def floor_of_softmax(classes: int) -> float:
     return math.log(math.e + classes - 1) - 1
 
 
-TORCH = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
+TORCH = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n\n"
 
 _TABLE = (
     Rule(
@@ -306,7 +306,7 @@ _TABLE = (
         "    loss = criterion(model(torch.randn(8, 4)), torch.randint(0, 3, (8,))) / 4\n    loss.backward()\n"
         "    if (step + 1) % 4 == 0:\n        optimizer.step()\n        optimizer.zero_grad()\n",
         TORCH + "model = nn.Linear(4, 3)\noptimizer = torch.optim.SGD(model.parameters())\n"
-        "criterion = nn.CrossEntropyLoss(ignore_index=0, reduction='sum')\nlabels = torch.randint(0, 3, (4, 8))\n"
+        'criterion = nn.CrossEntropyLoss(ignore_index=0, reduction="sum")\nlabels = torch.randint(0, 3, (4, 8))\n'
         "for step in range(4):\n"
         "    loss = criterion(model(torch.randn(8, 4)), labels[step]) / (labels != 0).sum()\n    loss.backward()\n"
         "    if (step + 1) % 4 == 0:\n        optimizer.step()\n        optimizer.zero_grad()\n",
@@ -351,16 +351,16 @@ _TABLE = (
         "negative where the two agree least",
         "replace the first softmax by log_softmax",
         TORCH + "p = F.softmax(torch.randn(8, 3), dim=1)\nq = F.softmax(torch.randn(8, 3), dim=1)\n"
-        "loss = F.kl_div(p, q, reduction='batchmean')\n",
+        'loss = F.kl_div(p, q, reduction="batchmean")\n',
         TORCH + "log_p = F.log_softmax(torch.randn(8, 3), dim=1)\nq = F.softmax(torch.randn(8, 3), dim=1)\n"
-        "loss = F.kl_div(log_p, q, reduction='batchmean')\n",
+        'loss = F.kl_div(log_p, q, reduction="batchmean")\n',
     ),
     Rule(
         "X030",
         "NaN among the scores",
         "the scores hold NaN or +inf: these rows are NaN, and so is everything that averages over them",
         "look for the first layer whose output is not finite: a learning rate too high, a division by 0, log of 0",
-        TORCH + "logits = nn.Linear(4, 3)(torch.full((8, 4), float('nan')))\n"
+        TORCH + 'logits = nn.Linear(4, 3)(torch.full((8, 4), float("nan")))\n'
         "loss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
         TORCH + "logits = nn.Linear(4, 3)(torch.zeros(8, 4))\n"
         "loss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",

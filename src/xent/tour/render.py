@@ -108,7 +108,8 @@ def _chapter(number: int, chapter: Chapter, text: dict[str, str], libraries: lis
         yield from _results(step, [session.run(step) for session in sessions], text, libraries, style)
         yield from (style("note", line) for line in wrap(text[f"{step.key}.note"], COLUMNS))
         if step.rule:
-            yield style("note", f"{step.rule} {RULES[step.rule].title}: xent check --explain {step.rule}")
+            found = f"{step.rule} {RULES[step.rule].title}: xent check --explain {step.rule}"
+            yield from (style("note", line) for line in wrap(found, COLUMNS))
 
 
 def _listing(step: Step, text: dict[str, str], libraries: list[str], style: Style) -> Iterator[str]:
