@@ -66,6 +66,9 @@ def _super(machine: Machine, args: Args) -> Value:
 
 def _call_partial(machine: Machine, callee: Partial, args: Args, node: ast.Call) -> Value:
     """functools.partial; value_and_grad gives (value, gradient), vmap and jit give the value, grad gives neither."""
+    if callee.wrap == "haiku" and isinstance(callee.of, Function):  # after parameters, and perhaps a random key
+        count = len(callee.of.node.args.args)
+        args = Args(args.positional[-count:] if count else (), args.keywords, node, args.exact)
     both = Args(
         (*callee.args.positional, *args.positional),
         {**callee.args.keywords, **args.keywords},

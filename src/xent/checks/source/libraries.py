@@ -219,7 +219,7 @@ def _transformed(wrap: str) -> Callable[[Machine, Args, ast.Call], Value]:
 def _itself(machine: Machine, args: Args, node: ast.Call) -> Value:
     """A wrapper that behaves as what it wraps: DataParallel, torch.compile, jax.jit."""
     del machine, node
-    return args.get(0, "module", "model", "fun", "func") or UNKNOWN
+    return args.get(0, "module", "model", "fun", "func", "f") or UNKNOWN
 
 
 def _list(machine: Machine, args: Args, node: ast.Call) -> Value:
@@ -345,7 +345,7 @@ SPECIAL: dict[str, Callable[[Machine, Args, ast.Call], Value]] = {
     "builtins.enumerate": _enumerate,
     "builtins.float": _loss_number,
     "haiku.transform": _transform_with_haiku,
-    "haiku.without_apply_rng": _list,
+    "haiku.without_apply_rng": _itself,
     "jax.tree_util.tree_map": _map_fn,
     "jax.lax.scan": _map_fn,
     "*.prepare": _keep,
