@@ -108,18 +108,16 @@ def define_class(machine: Machine, node: ast.ClassDef) -> None:
             define_class(machine, statement)
             members[statement.name] = machine.lookup(statement.name)
         elif isinstance(statement, ast.If):
-            _branches(machine, statement, members)
-    known = not node.decorator_list or all(_last_name(d) != "" for d in node.decorator_list)
-    machine.bind(node.name, of if known else UNKNOWN)
+            _branches(statement, members)
+    machine.bind(node.name, of)
     machine.classes.append(of)
 
 
-def _branches(machine: Machine, node: ast.If, members: dict[str, Value]) -> None:
+def _branches(node: ast.If, members: dict[str, Value]) -> None:
     """Members that are defined under a condition are not known."""
     for inner in ast.walk(node):
         if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             members[inner.name] = UNKNOWN
-    del machine
 
 
 def fields(of: Class) -> list[str] | None:

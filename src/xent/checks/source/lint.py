@@ -38,10 +38,10 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None]) -
     with contextlib.suppress(OutOfBudgetError):
         for function in list(machine.functions):
             if function.node not in machine.seen and function.node in worth:
-                _alone(machine, module, function)
+                _alone(machine, function)
         for of in list(machine.classes):
             if of.node in worth or of.node not in module.source.tree.body:
-                _class(machine, module, of)
+                _class(machine, of)
 
 
 def _trains(project: Project, module: Module) -> bool:
@@ -134,15 +134,15 @@ def _binds(node: ast.stmt) -> Iterator[str]:
         yield from (alias.asname or alias.name for alias in node.names)
 
 
-def _alone(machine: Machine, module: Module, function: Function) -> None:
+def _alone(machine: Machine, function: Function) -> None:
     """A function with nothing known of its arguments."""
     machine.state = {}
     with contextlib.suppress(RecursionError):
         call_function(machine, function, Args((), {}, exact=False), function.node, generic=True)
-    del machine.frames[1:], module
+    del machine.frames[1:]
 
 
-def _class(machine: Machine, module: Module, of: Class) -> None:
+def _class(machine: Machine, of: Class) -> None:
     """The methods of a class, on an object that was made with nothing known."""
     methods = [member for member in of.members.values() if isinstance(member, Function)]
     if all(method.node in machine.seen for method in methods):
@@ -152,7 +152,7 @@ def _class(machine: Machine, module: Module, of: Class) -> None:
         instance = instantiate(machine, of, Args((), {}, exact=False), of.node, number=("class", id(of.node)))
         if isinstance(instance, Instance):
             _methods(machine, instance, methods)
-    del machine.frames[1:], module
+    del machine.frames[1:]
 
 
 def _methods(machine: Machine, instance: Instance, methods: list[Function]) -> None:

@@ -197,8 +197,3 @@ def own_members(value: Instance) -> Iterable[Class]:
         seen.add(here)
         yield here
         waiting += [base for base in here.bases if isinstance(base, Class)]
-
-
-def is_unknown(value: Value | None) -> bool:
-    """Whether nothing at all is known."""
-    return value is None or value is UNKNOWN

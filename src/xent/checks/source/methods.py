@@ -230,7 +230,7 @@ def _is_flax(owner: Instance) -> bool:
 
 def _of_super(machine: Machine, owner: Super, name: str, args: Args, node: ast.Call) -> Value:
     """super().__init__(…) of a class derived from Sequential; super().forward(x) of one."""
-    from .calls import call_instance, keep_parts
+    from .calls import keep_parts
 
     if name == "__init__":
         keep_parts(machine, owner.of, args)
@@ -240,7 +240,6 @@ def _of_super(machine: Machine, owner: Super, name: str, args: Args, node: ast.C
 
         parts = machine.attribute(owner.of.number, "#parts")
         return run_parts(machine, parts, args.get(0) or tensor(), node) if isinstance(parts, Items) else tensor()
-    del call_instance
     return tensor()
 
 
