@@ -88,7 +88,9 @@ def _exp(machine: Machine, x: Tensor, node: ast.Call, library: str) -> Value:
     """exp(x), remembered by the text of x; `guarded` where x cannot be large."""
     if x.kind == "log_softmax":
         return tensor("softmax", machine.place(node), library=library, width=x.width)
-    calm = x.kind in ("shifted", "minus", "difference", *PROBABILITIES, "log_sigmoid") or not node.args
+    calm = (
+        x.kind in ("shifted", "minus", "difference", *PROBABILITIES, "log_sigmoid", "fresh", "index") or not node.args
+    )
     text = ast.dump(node.args[0]) if node.args else ""
     tame = node.args and _is_tame(node.args[0])
     return tensor("exp", machine.place(node), of=text, guarded=calm or bool(tame), library=library)
@@ -319,7 +321,8 @@ def _trainer(model: tuple[int | None, str], loss: tuple[int | None, str]) -> Cal
 
 SPECIAL: dict[str, Callable[[Machine, Args, ast.Call], Value]] = {
     **dict.fromkeys(("torch.tensor", "torch.as_tensor", "torch.Tensor", "torch.FloatTensor"), _tensor_from),
-    **dict.fromkeys(("torch.LongTensor", "torch.from_numpy"), _tensor_from),
+    **dict.fromkeys(("torch.LongTensor", "torch.from_numpy", "numpy.array", "numpy.asarray"), _tensor_from),
+    **dict.fromkeys(("jax.numpy.array", "jax.numpy.asarray"), _tensor_from),
     "torch.randint": _random_labels,
     "torch.nn.functional.one_hot": _one_hot,
     "keras.utils.to_categorical": _categorical,
