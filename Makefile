@@ -4,13 +4,14 @@
 # make sanitize   the conformance suite over kernels built under AddressSanitizer, then under ThreadSanitizer (g++)
 # make lint       ruff and mypy, both strict
 # make docs       the API pages, written to build/docs
+# make rules      docs/rules.md, from the table of rules
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 JOBS ?= 2
 
-.PHONY: train test test-all sanitize lint docs clean
+.PHONY: train test test-all sanitize lint docs rules clean
 
 $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/xent/backends/cpu/kernels/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -52,6 +53,9 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/pdoc --docformat numpy --output-directory build/docs xent '!xent._' '!xent.cli'
+
+rules: $(INSTALLED)
+	$(BIN)/python -c 'from xent.checks.rules import page; print(page(), end="")' > docs/rules.md
 
 clean:
 	rm -rf .venv build dist runs

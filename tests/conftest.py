@@ -241,3 +241,6 @@ def differentiating(request: pytest.FixtureRequest) -> Any:
         if hasattr(request.param, "level"):
             stack.enter_context(kernels_of(request.param.level))
         yield request.param
+
+
+collect_ignore = ["corpus"]  # sources to be read, not run

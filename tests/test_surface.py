@@ -21,6 +21,7 @@ EXPORTS = {
     "SoftmaxClassifier",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "checks",
     "cross_entropy",
     "cross_entropy_with_grad",
     "empty_cache",
@@ -42,10 +43,11 @@ EXPORTS = {
 }
 # Each module may import modules of its own level and of those below it.
 LEVELS = [
-    {"errors", "_definition"},
+    {"errors", "_definition", "_rules"},
     {"_arguments", "_arrays", "_plain"},
     {"_options", "_autograd", "_formed"},
     {"_targets"},
+    {"_misuse"},
     {
         "_validate",
         "_reduction",
@@ -65,7 +67,7 @@ LEVELS = [
     {"_chunked"},
     {"linear"},
     {"nn", "models"},
-    {"bench", "classify", "tour"},
+    {"bench", "classify", "tour", "checks"},
     {"_info", "", "cli", "__main__"},
 ]
 HEAVY = ("torch", "triton", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
@@ -226,7 +228,8 @@ def test_unknown_options_raise_as_python_does() -> None:
 @pytest.mark.parametrize(
     "name",
     sorted(
-        EXPORTS - {"LinearGradients", "Prediction", "RowStats", "errors", "models", "nn", "tour", "SoftmaxClassifier"}
+        EXPORTS
+        - {"LinearGradients", "Prediction", "RowStats", "SoftmaxClassifier", "checks", "errors", "models", "nn", "tour"}
     ),
 )
 def test_public_docstrings_are_complete(name: str) -> None:

@@ -27,6 +27,7 @@ from .softmax import predict as predict
 from .softmax import softmax as softmax
 
 if TYPE_CHECKING:
+    from . import checks as checks
     from . import models as models
     from . import nn as nn
     from . import tour as tour
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # What needs PyTorch or scikit-learn is imported when it is first used.
-_LAZY = {"SoftmaxClassifier": "xent.classify.estimator", "models": "", "nn": "", "tour": ""}
+_LAZY = {"SoftmaxClassifier": "xent.classify.estimator", "checks": "", "models": "", "nn": "", "tour": ""}
 
 
 def __getattr__(name: str) -> Any:

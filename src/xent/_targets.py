@@ -15,6 +15,7 @@ import numpy as np
 from ._arrays import INTEGERS, describe, dtype_name, is_jax, is_torch, like, readable, values
 from ._definition import Array, namespace
 from ._options import Call
+from ._rules import RULES
 from .errors import ClassIndexError, DtypeError, MisuseWarning, ProbabilityError, ShapeError
 
 SUM_TOLERANCE = 1e-2  # of a row of probabilities; sixteen-bit softmax over many classes is off by a few thousandths
@@ -183,8 +184,7 @@ def check_probabilities(call: Call, q: Array, x: Array, axis: int) -> None:
 def check_structure(call: Call, x: Array, y: Array, axis: int, given_axis: int | None) -> None:
     """Warn of calls that compute what was hardly meant: one output unit, or a class axis that can be read two ways."""
     if x.shape[axis] == 1:
-        text = "one class: softmax over one output unit is 1, so this loss is 0 for ever"
-        warn(f"{text}; for a yes/no label use binary_cross_entropy_with_logits — in {call}")
+        warn(f"{RULES['X010'].wrong}; {RULES['X010'].fix} — in {call}")
     elif y is not None and given_axis is None and x.ndim > 2 and len(set(x.shape[1:])) == 1:
         text = f"input {describe(x)} can be read with classes first (taken) or last"
         warn(f"{text}; say axis=1 or axis=-1 — in {call}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _targets
+from . import _misuse, _targets
 from ._arrays import (
     FLOATS,
     INTEGERS,
@@ -168,6 +168,8 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
             _targets.check_structure(call, x, y, axis, options.axis)
         if q is not None:
             check_probabilities(call, q, x, axis)
+        if call.function != "nll_loss":
+            _misuse.look(call, x, y, axis)
     known, ignored = (False, True) if y is None else _targets.look_at_indices(call, y, classes, options.ignore_index)
     sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     batch = (*x.shape[:axis], *x.shape[axis + 1 :])
@@ -208,6 +210,8 @@ def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
     target = as_real(target, sum_dtype, "target")
     if options.check is not False:
         check_unit_interval(call, "target", target, "labels are 0 or 1, or probabilities; rescale them")
+        if function == "binary_cross_entropy_with_logits":
+            _misuse.look_at_elements(call, x)
     weight = _broadcast(
         call, x, options.weight, "weight", sum_dtype, "one for each element, or a shape that broadcasts"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import _dispatch, _reduction, _validate
+from . import _dispatch, _misuse, _reduction, _validate
 from ._arrays import is_torch
 from ._definition import Array, namespace
 from ._options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
@@ -68,6 +68,7 @@ def binary_cross_entropy_with_logits(
     if weight is None and is_torch(input) and not is_compiling():
         value = _dispatch.quick().binary(input, target, options, sys.modules[__name__])
         if value is not None:
+            _misuse.look_afterwards(name, input, target, options)
             return value
     given = validated(name, weight, options, BinaryOptions)
     call = _validate.binary(name, input, target, given)

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "xent.classify.commands",
     "predict": "xent.classify.commands",
     "bench": "xent.bench.command",
+    "check": "xent.checks.command",
     "info": "xent._info",
 }
 
@@ -49,4 +50,4 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="xent")
 def main() -> None:
-    """Softmax and cross-entropy: see them (tour), train (train, predict), time (bench), look at the machine (info)."""
+    """Softmax and cross-entropy: see them (tour), train, predict, time (bench), find mistakes (check)."""

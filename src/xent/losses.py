@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _dispatch, _reduction, _validate
+from . import _dispatch, _misuse, _reduction, _validate
 from ._arrays import detached, is_torch, move_axis, readable, scalar
 from ._definition import Array, namespace
 from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
@@ -121,6 +121,7 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     if weight is None and is_torch(input) and not is_compiling():
         value = _dispatch.quick().cross_entropy(input, target, options, sys.modules[__name__])
         if value is not None:
+            _misuse.look_afterwards("cross_entropy", input, target, options)
             return value
     given = validated("cross_entropy", weight, options, LossOptions)
     return reduced(_validate.rows("cross_entropy", input, target, given))
@@ -228,6 +229,7 @@ def cross_entropy_with_grad(
     if weight is None and is_torch(input) and not is_compiling():
         result: tuple[Array, Array] | None = _dispatch.quick().with_gradient(input, target, options)
         if result is not None:
+            _misuse.look_afterwards("cross_entropy_with_grad", input, target, options)
             return result
     given = validated("cross_entropy_with_grad", weight, options, LossOptions)
     rows = _validate.rows("cross_entropy_with_grad", input, target, given)

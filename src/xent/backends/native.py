@@ -79,7 +79,7 @@ def cross_entropy_with_gradient(rows: Rows) -> tuple[Array, Array, Array]:
         gradient = log_p.exp_() - smoothing / z.shape[1]
     else:  # one exponential an element
         gradient = torch.softmax(z.detach(), -1)
-        loss = -gradient.gather(1, at)[:, 0].log()
+        loss = -gradient.gather(1, at)[:, 0].log()  # xent: ignore[X019]
     gradient.scatter_add_(1, at, torch.full_like(at, smoothing - 1, dtype=z.dtype))
     return _weigh(loss, rows), _weigh(gradient, rows), _doubtful(loss)
 

@@ -19,7 +19,7 @@ def loss_and_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Compute `mean_loss` and its derivative by the logits."""
     if logits.shape[1] > 1:
-        options: dict[str, Any] = {"label_smoothing": label_smoothing}
+        options: dict[str, Any] = {"label_smoothing": label_smoothing, "check": False}
         if weights is not None:
             options |= {"sample_weight": weights, "denominator": len(targets)}
         loss, gradient = xent.cross_entropy_with_grad(logits, targets, **options)
@@ -31,15 +31,14 @@ def loss_and_gradient(
 def mean_loss(logits: Tensor, targets: Tensor, weights: Tensor | None, label_smoothing: float) -> Tensor:
     """Compute Σ wᵢ·lossᵢ / rows of logits (N, 1) with targets (N, 1), or (N, C) with class indices (N,)."""
     loss: Tensor
+    options: dict[str, Any] = {"label_smoothing": label_smoothing, "check": False}
     if logits.shape[1] == 1:
         column = None if weights is None else weights.unsqueeze(1)
-        loss = xent.binary_cross_entropy_with_logits(logits, targets, column, label_smoothing=label_smoothing)
+        loss = xent.binary_cross_entropy_with_logits(logits, targets, column, **options)
     elif weights is None:
-        loss = xent.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+        loss = xent.cross_entropy(logits, targets, **options)
     else:
-        loss = xent.cross_entropy(
-            logits, targets, label_smoothing=label_smoothing, sample_weight=weights, denominator=len(targets)
-        )
+        loss = xent.cross_entropy(logits, targets, sample_weight=weights, denominator=len(targets), **options)
     return loss
 
 

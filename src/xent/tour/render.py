@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from xent._rules import RULES
 from xent.errors import MissingDependencyError, OptionError
 
 from .layout import table, width, wrap
@@ -106,6 +107,9 @@ def _chapter(number: int, chapter: Chapter, text: dict[str, str], libraries: lis
         yield ""
         yield from _results(step, [session.run(step) for session in sessions], text, libraries, style)
         yield from (style("note", line) for line in wrap(text[f"{step.key}.note"], COLUMNS))
+        if step.rule:
+            found = f"{step.rule} {RULES[step.rule].title}: xent check --explain {step.rule}"
+            yield from (style("note", line) for line in wrap(found, COLUMNS))
 
 
 def _listing(step: Step, text: dict[str, str], libraries: list[str], style: Style) -> Iterator[str]:

@@ -36,6 +36,7 @@ class Step:
     torch: str = ""
     shows: tuple[str, ...] = ()
     digits: int = 4
+    rule: str = ""  # of `xent check`, which finds this mistake
 
 
 @dataclass(frozen=True)

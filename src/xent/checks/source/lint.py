@@ -1,0 +1,210 @@
+"""Follows a file: its own code, then every function and method that nobody called, its arguments unknown."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .calls import call_function, instantiate
+from .machine import Found, Frame, Machine, OutOfBudgetError
+from .project import Module, Project
+from .reading import mentions
+from .statements import run
+from .values import UNKNOWN, Args, Class, Function, Instance
+
+__all__ = ["load", "look_at"]
+
+FIRST = ("__init__", "setup", "build", "build_model", "configure_model", "_build", "init_model", "create_model")
+STEPS_OF_IMPORT = 15_000
+LOADS = 25  # modules that one file may have read though no word in them matters
+IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.]+))", re.MULTILINE)
+WORD = re.compile(r"\w+")
+
+
+def look_at(project: Project, module: Module, report: Callable[[Found], None]) -> None:
+    """Report every mistake that can be seen in a module."""
+    if not (module.source.interesting or _trains(project, module)) or module.source.tree is None:
+        return
+    project.loads = 0
+    machine = Machine(project, module, report)
+    with contextlib.suppress(OutOfBudgetError, RecursionError):  # what was found so far stands
+        _top(machine, module)
+    _settle(machine, module)
+    worth = _worth_a_look(module)
+    with contextlib.suppress(OutOfBudgetError):
+        for function in list(machine.functions):
+            if function.node not in machine.seen and function.node in worth:
+                _alone(machine, function)
+        for of in list(machine.classes):
+            if of.node in worth or of.node not in module.source.tree.body:
+                _class(machine, of)
+
+
+def _trains(project: Project, module: Module) -> bool:
+    """Whether a file without a word that matters trains what it imports from a file of the project that has one."""
+    text = module.source.text
+    if not any(word in text for word in ("backward(", ".fit(", ".train(")):
+        return False
+    for match in IMPORT.finditer(text):
+        name = match[1] or match[2]
+        dots = len(name) - len(name.lstrip("."))
+        found = project.find(name[dots:], dots, module.path)
+        if found is not None and (found.source.interesting or found.path.endswith("__init__.py")):
+            return True
+    return False
+
+
+def _top(machine: Machine, module: Module) -> None:
+    """The module's own statements, and the functions in them."""
+    tree = module.source.tree
+    assert tree is not None
+    machine.frames.append(Frame(module.number, module, ()))
+    module.running = True
+    try:
+        run(machine, tree.body)
+    finally:
+        module.running = False
+
+
+def _settle(machine: Machine, module: Module) -> None:
+    """What the module's code has made becomes the ground on which its functions run."""
+    del machine.frames[1:]
+    module.names = {key[1]: value for key, value in machine.state.items() if key[0] == module.number}
+    rest = {key: value for key, value in machine.state.items() if key[0] != module.number}
+    machine.project.heap.update(rest)
+    machine.state = {}
+
+
+def load(project: Project, module: Module) -> None:
+    """Run a module that another one imports, once, for its names."""
+    if module.ready or module.running:
+        return
+    module.ready = True
+    project.loads += 1
+    worth = module.source.interesting or module.path.endswith("__init__.py") or project.loads <= LOADS
+    if not worth or module.source.tree is None:
+        return
+    machine = Machine(project, Module(module.source, 0), lambda _: None, STEPS_OF_IMPORT)
+    with contextlib.suppress(OutOfBudgetError, RecursionError):
+        _top(machine, module)
+    _settle(machine, module)
+
+
+def _worth_a_look(module: Module) -> set[ast.AST]:
+    """The functions and classes whose text has a word that matters, or the name of one that has."""
+    assert module.source.tree is not None
+    texts: dict[ast.AST, str] = {}
+    names: dict[ast.AST, set[str]] = {}
+    for node in module.source.tree.body:
+        for statement in [node, *_guarded(node)]:
+            text = "\n".join(module.source.lines[statement.lineno - 1 : statement.end_lineno])
+            texts[statement] = text
+            names[statement] = set(_binds(statement))
+    words = {statement: set(WORD.findall(text)) for statement, text in texts.items()}
+    worth = {statement for statement, text in texts.items() if mentions(text)}
+    worth |= {statement for statement in texts if isinstance(statement, (ast.Import, ast.ImportFrom))}
+    while True:
+        known = {name for statement in worth for name in names[statement]}
+        more = {statement for statement in texts if statement not in worth and words[statement] & known}
+        if not more:
+            return set(worth)
+        worth |= more
+
+
+def _guarded(node: ast.stmt) -> Iterator[ast.stmt]:
+    """Statements inside of a module's if, try and with."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt) and isinstance(node, (ast.If, ast.Try, ast.With)):
+            yield child
+            yield from _guarded(child)
+
+
+def _binds(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement of a module binds; of imports those that may come from the project."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from (inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name))
+    elif isinstance(node, ast.ImportFrom) and (node.level or mentions(node.module or "")):
+        yield from (alias.asname or alias.name for alias in node.names)
+
+
+def _alone(machine: Machine, function: Function) -> None:
+    """A function with nothing known of its arguments."""
+    machine.state = {}
+    with contextlib.suppress(RecursionError):
+        call_function(machine, function, Args((), {}, exact=False), function.node, generic=True)
+    del machine.frames[1:]
+
+
+def _class(machine: Machine, of: Class) -> None:
+    """The methods of a class, on an object that was made with nothing known."""
+    methods = [member for member in of.members.values() if isinstance(member, Function)]
+    if all(method.node in machine.seen for method in methods):
+        return
+    machine.state = {}
+    with contextlib.suppress(RecursionError):
+        instance = instantiate(machine, of, Args((), {}, exact=False), of.node, number=("class", id(of.node)))
+        if isinstance(instance, Instance):
+            _methods(machine, instance, methods)
+    del machine.frames[1:]
+
+
+def _methods(machine: Machine, instance: Instance, methods: list[Function]) -> None:
+    """Each method that nobody called; what one of them keeps in the object the next ones find there."""
+    _keep(machine, instance)
+    volatile: dict[Any, Any] = {(instance.number, name): UNKNOWN for name in _volatile(instance.of)}
+    methods.sort(key=lambda method: FIRST.index(_name(method)) if _name(method) in FIRST else len(FIRST))
+    for method in methods:
+        if method.node in machine.seen:
+            continue
+        machine.state = dict(volatile)
+        owner = None if "staticmethod" in _decorators(method) else instance
+        bound = Function(method.node, method.module, method.scope, owner, instance.of, method.opaque)
+        call_function(machine, bound, Args((), {}, exact=False), method.node, generic=True)
+        _keep(machine, instance)
+
+
+def _keep(machine: Machine, instance: Instance) -> None:
+    """What was stored in an object, and in the objects that it holds, is there for its other methods."""
+    heap = machine.project.heap
+    for key, value in machine.state.items():
+        if not isinstance(key[0], int) or key[0] == instance.number or (isinstance(key[1], str) and key[1] == "#parts"):
+            heap[key] = value
+
+
+def _name(function: Function) -> str:
+    return getattr(function.node, "name", "")
+
+
+def _decorators(function: Function) -> set[str]:
+    return {getattr(d, "id", getattr(d, "attr", "")) for d in getattr(function.node, "decorator_list", [])}
+
+
+def _volatile(of: Class) -> set[str]:
+    """Attributes that several methods assign: what they hold depends on which of them ran."""
+    count: Counter[str] = Counter()
+    for method in of.members.values():
+        if isinstance(method, Function):
+            count.update(_assigned(method.node))
+    return {name for name, times in count.items() if times > 1}
+
+
+def _assigned(node: ast.AST) -> set[str]:
+    """The attributes of self that a method gives a value other than None."""
+    names = set()
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Assign) and not (isinstance(inner.value, ast.Constant) and inner.value.value is None):
+            for target in inner.targets:
+                if (
+                    isinstance(target, ast.Attribute)
+                    and isinstance(target.value, ast.Name)
+                    and target.value.id == "self"
+                ):
+                    names.add(target.attr)
+    return names

@@ -1,0 +1,199 @@
+"""The state of a run over one file: names and attributes on the path taken so far, frames, a budget, and findings."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .project import Module, Project
+from .values import UNKNOWN, Api, Class, Function, Instance, Place, Value, join
+
+__all__ = ["DEEPEST", "Found", "Frame", "Machine", "OutOfBudgetError", "place_of"]
+
+STEPS = 60_000  # statements and expressions a file may take
+DEEPEST = 9
+BUILTINS = frozenset(dir(builtins))
+CALLED = "called from line "
+
+State = dict[Any, Value]
+
+
+class OutOfBudgetError(Exception):
+    """The file is too large to be followed further; what was found stands."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A rule and where: the place that decides (a loss), and the place where the value came from, if elsewhere."""
+
+    rule: str
+    place: Place
+    origin: Place | None
+    level: str
+    detail: str
+    loss: Place | None = None  # where the loss was made or called by name
+
+
+@dataclass(eq=False)
+class Loop:
+    """Paths that left a loop's body early, and the loop itself."""
+
+    node: ast.AST
+    breaks: list[State] = field(default_factory=list)
+    continues: list[State] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Frame:
+    """One call: its names lie in the state under its number."""
+
+    number: int
+    module: Module
+    scope: tuple[int, ...]
+    function: Function | None = None
+    returns: list[Value] = field(default_factory=list)
+    foreign: dict[str, int] = field(default_factory=dict)
+    nested: list[Function] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+    me: Value | None = None
+    call: Place | None = None  # where a call with known arguments stands
+
+
+def place_of(module: Module, node: ast.AST) -> Place:
+    """Where a node stands."""
+    line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+    end_line, end_column = getattr(node, "end_lineno", None), getattr(node, "end_col_offset", None)
+    return Place(module.path, line, column + 1, end_line or line, (end_column or column) + 1)
+
+
+class Machine:
+    """What statements and expressions act on."""
+
+    def __init__(self, project: Project, main: Module, report: Callable[[Found], None], budget: int = STEPS) -> None:
+        self.project = project
+        self.main = main
+        self.report = report
+        self.state: State = {}
+        self.frames: list[Frame] = []
+        self.seen: set[ast.AST] = set()  # functions that were called with what their callers give
+        self.functions: list[Function] = []
+        self.classes: list[Class] = []
+        self.budget = budget
+        self.steps = 0
+        self.created = 0
+
+    @property
+    def frame(self) -> Frame:
+        """The call that runs."""
+        return self.frames[-1]
+
+    @property
+    def module(self) -> Module:
+        """The module whose code runs."""
+        return self.frames[-1].module
+
+    def step(self) -> None:
+        """Count; give up on a file that takes too long."""
+        self.steps += 1
+        if self.steps > self.budget:
+            raise OutOfBudgetError
+
+    def place(self, node: ast.AST) -> Place:
+        """Where a node of the running code stands."""
+        return place_of(self.module, node)
+
+    def find(
+        self,
+        rule: str,
+        node: ast.AST | Place,
+        origin: Place | None = None,
+        *,
+        certain: bool = True,
+        detail: str = "",
+        loss: Place | None = None,
+    ) -> None:
+        """Report a mistake."""
+        where = node if isinstance(node, Place) else self.place(node)
+        level = "certain" if certain else "possible"
+        called = [frame.call for frame in self.frames if frame.call is not None]
+        if origin is not None and called and called[-1].path == where.path:
+            detail = f"{detail}, " if detail else ""
+            detail = f"{detail}{CALLED}{called[-1].line}"
+        self.report(Found(rule, where, None if origin == where else origin, level, detail, loss))
+
+    def new_frame(self, module: Module, scope: tuple[int, ...], function: Function | None = None) -> Frame:
+        """A frame of its own number."""
+        self.created += 1
+        return Frame(self.created, module, scope, function)
+
+    # ------------------------------------------------------------------ names
+
+    def lookup(self, name: str) -> Value:
+        """The value of a name: local, enclosing, global, built in."""
+        frame = self.frame
+        number = frame.foreign.get(name)
+        for key in (frame.number, *frame.scope) if number is None else (number,):
+            value = self.state.get((key, name)) or (self.project.heap.get((key, name)) if key != frame.number else None)
+            if value is not None:
+                return value
+        value = self.state.get((frame.module.number, name)) or frame.module.names.get(name)
+        if value is not None:
+            return value
+        return Api(f"builtins.{name}") if name in BUILTINS else UNKNOWN
+
+    def bind(self, name: str, value: Value) -> None:
+        """Give a name a value."""
+        frame = self.frame
+        self.state[frame.foreign.get(name, frame.number), name] = value
+
+    def attribute(self, number: Any, name: str) -> Value | None:
+        """What was stored under an object's attribute."""
+        key = (number, name)
+        value = self.state.get(key)
+        return self.project.heap.get(key) if value is None else value
+
+    def store(self, number: Any, name: str, value: Value) -> None:
+        """Store an attribute of an object."""
+        self.state[number, name] = value
+
+    # ------------------------------------------------------------------ paths
+
+    def fork(self) -> State:
+        """The state so far, to go another way from."""
+        return dict(self.state)
+
+    @staticmethod
+    def merged(states: Iterable[State]) -> State:
+        """What holds on all of these paths; a name that only some of them have keeps its value."""
+        first, *rest = states
+        if not rest:
+            return first
+        result = dict(first)
+        for other in rest:
+            for key, value in other.items():
+                mine = result.get(key)
+                if mine is None:
+                    result[key] = value
+                elif mine is not value:
+                    result[key] = join(mine, value)
+        return result
+
+    def forget(self, number: int) -> None:
+        """Drop the names of a call that has returned."""
+        for key in [key for key in self.state if key[0] == number]:
+            del self.state[key]
+
+
+def own_members(value: Instance) -> Iterable[Class]:
+    """The class of an instance and those of its bases that the project has, nearest first."""
+    waiting, seen = [value.of], set()
+    while waiting:
+        here = waiting.pop(0)
+        if here in seen:
+            continue
+        seen.add(here)
+        yield here
+        waiting += [base for base in here.bases if isinstance(base, Class)]

@@ -1,0 +1,5 @@
+import torch.nn.functional as F
+
+
+def deliberately(x, y):
+    return F.cross_entropy(F.softmax(x, dim=1), y)  # xent: ignore[X001]

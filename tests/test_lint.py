@@ -1,0 +1,293 @@
+"""The source linter: the corpus, whole projects, notebooks, odd files, comments, formats, fixes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import xent
+from xent.checks.fixes import fixed
+from xent.checks.source import report
+from xent.cli import main
+from xent.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+CORPUS = Path(__file__).parent / "corpus"
+WRONG, RIGHT = sorted((CORPUS / "wrong").glob("*.py")), sorted((CORPUS / "right").glob("*.py"))
+BAD = "import torch.nn.functional as F\nloss = F.cross_entropy(F.softmax(x, dim=1), y)\n"
+
+
+def expected(path: Path) -> set[tuple[str, int]]:
+    lines = path.read_text().splitlines()
+    return {(m[1], n) for n, line in enumerate(lines, 1) for m in re.finditer(r"# expect: (X\d+)", line)}
+
+
+def found(*paths: Path, **options: bool) -> set[tuple[str, int]]:
+    return {(finding.rule_id, finding.line) for finding in xent.checks.lint(paths, **options)}
+
+
+def command(*words: object) -> object:
+    return CliRunner().invoke(main, ["check", *map(str, words)])
+
+
+def test_the_corpus_is_large_enough():
+    assert len(WRONG) >= 30
+    assert len(RIGHT) >= 30
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
+def test_what_is_wrong_is_found_at_its_line(path):
+    assert expected(path)
+    assert found(path) == expected(path)
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
+def test_what_is_right_is_left_alone(path):
+    assert found(path) == set()
+
+
+def test_the_whole_corpus_at_once_gives_the_same():
+    result = report([CORPUS])
+    assert result.problems == []
+    assert {(Path(f.path).name, f.rule_id, f.line) for f in result.findings} == {
+        (path.name, *one) for path in WRONG for one in expected(path)
+    }
+
+
+def test_the_examples_show_what_they_are_about(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    done = command("examples")
+    assert done.exit_code == 1
+    rules = {finding.rule_id for finding in xent.checks.lint("examples")}
+    assert rules == {"X001", "X019"}
+    assert "examples/softmax_and_cross_entropy.ipynb:cell " in done.output
+
+
+def test_xent_itself_is_sound():
+    assert found(ROOT / "src") == set()
+
+
+# ---------------------------------------------------------------------- projects
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A package whose softmax is made in one file, passed on in another, and reaches the loss in a third."""
+    package = tmp_path / "net"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .model import Net\n")
+    (package / "head.py").write_text("from torch import nn\n\n\ndef head():\n    return nn.Softmax(dim=1)\n")
+    (package / "model.py").write_text(
+        "import torch.nn as nn\nfrom .head import head\n\n\nclass Net(nn.Module):\n    def __init__(self, n):\n"
+        "        super().__init__()\n        self.fc = nn.Linear(3, n)\n        self.head = head()\n\n"
+        "    def forward(self, x):\n        return self.head(self.fc(x))\n"
+    )
+    (tmp_path / "losses.py").write_text(
+        "import torch.nn as nn\n\n\ndef get(name='ce'):\n    if name == 'ce':\n        return nn.CrossEntropyLoss()\n"
+        "    return nn.MSELoss()\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "from net import Net\nfrom losses import get\n\n\ndef main():\n    model, criterion = Net(3), get()\n"
+        "    for x, y in loader:\n        loss = criterion(model(x), y)\n        loss.backward()\n\n\nmain()\n"
+    )
+    return tmp_path
+
+
+def test_a_softmax_is_followed_through_the_files_of_a_project(project):
+    (finding,) = xent.checks.lint(project)
+    assert (Path(finding.path).name, finding.line, finding.rule_id) == ("train.py", 8, "X001")
+    assert finding.origin.endswith("head.py:5")
+    assert found(project / "train.py") == {("X001", 8)}
+
+
+def test_modules_that_import_each_other(tmp_path):
+    (tmp_path / "a.py").write_text(f"from b import two\n{BAD}def one(): return two\n")
+    (tmp_path / "b.py").write_text("from a import one\nimport softmax\ndef two(): return one()\n")
+    assert found(tmp_path) == {("X001", 3)}
+
+
+# ---------------------------------------------------------------------- files of every kind
+
+
+def test_a_notebook_is_read_by_cells(tmp_path):
+    cells = [
+        ("markdown", "# softmax"),
+        ("code", "%matplotlib inline\n!pip install torch\nfiles = !ls\nimport torch.nn as nn\nnn.Linear?"),
+        ("code", "%%bash\nls softmax"),
+        ("code", "def broken(:"),
+        (
+            "code",
+            "%%time\nm = nn.Sequential(nn.Linear(3, 3), nn.Softmax(dim=1))\nloss = nn.CrossEntropyLoss()(m(x), y)",
+        ),
+    ]
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": kind, "source": [code]} for kind, code in cells]}))
+    (finding,) = xent.checks.lint(path)
+    assert (finding.cell, finding.line, finding.origin) == (5, 3, "cell 5, line 2")
+    assert str(finding).startswith(f"{path}:cell 5:3:8: X001 softmax before cross-entropy (from cell 5, line 2)")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        f'print "hello"\ntry:\n    pass\nexcept ValueError, e:\n    print e\n{BAD}'.encode(),
+        b"# -*- coding: latin-1 -*-\ns = '\xe9'\n" + BAD.encode(),
+        b"s = '\xe9'\n" + BAD.encode(),
+        BAD.encode("utf-16"),
+        b"\xef\xbb\xbf" + BAD.encode(),
+        BAD.replace("\n", "\r\n").encode(),
+        b"# coding: no-such-encoding\n" + BAD.encode(),
+    ],
+)
+def test_encodings_and_python_2(data, tmp_path):
+    path = tmp_path / "a.py"
+    path.write_bytes(data)
+    assert {finding.rule_id for finding in xent.checks.lint(path)} == {"X001"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "text"),
+    [
+        ("a.py", b"softmax = (", "cannot be parsed: '(' was never closed (line 1)"),
+        ("a.py", b"softmax = " + b"(" * 3000 + b")" * 3000, "cannot be parsed"),
+        ("a.py", b"softmax = 1\n" * 200_000, "is too large to be a source"),
+        ("a.ipynb", b'{"cells": 3}', "is not a notebook"),
+        ("a.ipynb", b"softmax", "is not a notebook"),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_nothing_raises(name, data, text, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    (tmp_path / "b.py").write_text(BAD)
+    result = report([tmp_path])
+    assert text in result.problems[0]
+    assert [finding.rule_id for finding in result.findings] == ["X001"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "softmax = " + "+".join(["x"] * 900),
+        "if a == 0:\n    softmax = 1\n" + "".join(f"elif a == {n}:\n    softmax = {n}\n" for n in range(400)),
+        "def softmax(n):\n    return softmax(n - 1) + softmax(n - 2)\nsoftmax(9)\n",
+        "class Softmax(Softmax):\n    def forward(self):\n        return self.forward()\n",
+        "from softmax import *\nfrom . import softmax\nfrom ... import entropy\nimport softmax.softmax as s\n",
+        "match softmax:\n    case {'a': [x, *rest]}:\n        pass\n    case _:\n        softmax = 2\n",
+        "async def f():\n    async with a as b:\n        async for c in d:\n            yield await softmax(c)\n",
+        "x = [*softmax, *y]\nf(*x, **softmax)\n(a, *b), c = softmax\nx[softmax:1, ..., None] = 3\ndel x[0], y.a\n",
+        "try:\n    softmax\nexcept* ValueError as e:\n    pass\n" if sys.version_info >= (3, 11) else "softmax",
+        "lambda *a, k=softmax, **b: (yield)\nglobal softmax\nwhile True:\n    break\nelse:\n    softmax\n",
+        "softmax[()], x[...], F.softmax(x, 1)[()], F.softmax(*x)[-1][None]\nimport torch.nn.functional as F\n",
+        "return softmax\nbreak\nnonlocal softmax\n",
+    ],
+)
+def test_odd_programs(code, tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text(code)
+    result = report([path], possible=True, notes=True)
+    assert not any("cannot be followed" in problem for problem in result.problems)
+
+
+def test_a_path_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        xent.checks.lint(tmp_path / "none.py")
+    done = command(tmp_path / "none.py")
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+
+
+# ---------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def bad(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.py").write_text(BAD)
+    return Path("bad.py")
+
+
+def test_exit_codes(bad):
+    assert command(bad).exit_code == 1
+    bad.write_text("softmax = 1\n")
+    assert command(bad).exit_code == 0
+
+
+@pytest.mark.parametrize("comment", ["# xent: ignore", "# xent: ignore[X001]", "# xent: ignore[X005, X001]"])
+def test_a_comment_turns_a_rule_off(bad, comment):
+    bad.write_text(BAD.rstrip("\n") + f"  {comment}\n")
+    assert found(bad) == set()
+
+
+def test_a_comment_for_another_rule_does_not(bad):
+    bad.write_text(BAD.rstrip("\n") + "  # xent: ignore[X005]\n")
+    assert found(bad) == {("X001", 2)}
+    bad.write_text(f"# xent: ignore-file[X001]\n{BAD}")
+    assert found(bad) == set()
+
+
+def test_formats(bad):
+    (row,) = json.loads(command(bad, "--format", "json").stdout)
+    assert (row["rule_id"], row["path"], row["line"], row["column"]) == ("X001", "bad.py", 2, 8)
+    annotation = command(bad, "--format", "github").stdout
+    assert annotation.startswith("::error file=bad.py,line=2,endLine=2,col=8,title=X001 softmax before cross-entropy::")
+    log = json.loads(command(bad, "--format", "sarif").stdout)
+    (result,) = log["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["region"] == {
+        "startLine": 2, "startColumn": 8, "endLine": 2, "endColumn": 47,
+    }  # fmt: skip
+    assert {rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]} == set(xent.checks.RULES)
+    bad.write_text("softmax = 1\n")
+    assert json.loads(command(bad, "--format", "json").stdout) == []
+
+
+def test_select(bad):
+    assert command(bad, "--select", "X002,X003").exit_code == 0
+    assert command(bad, "--select", "x001").exit_code == 1
+    assert "X999 is no rule" in command(bad, "--select", "X999").output
+
+
+def test_possible_findings_are_asked_for(bad):
+    bad.write_text(
+        "import torch.nn.functional as F\n\n\ndef f(x, y, p):\n    if p:\n        x = F.softmax(x, dim=1)\n"
+        "    return F.cross_entropy(x, y)\n"
+    )
+    assert found(bad) == set()
+    assert found(bad, possible=True) == {("X001", 7)}
+    assert "bad.py:7:12: X001 possibly softmax before" in command(bad, "--possible").output
+
+
+FIXES = [
+    ("loss = F.cross_entropy(F.softmax(x, dim=1), y)", "loss = F.cross_entropy(x, y)"),
+    ("loss = F.cross_entropy(x.softmax(dim=-1), y)", "loss = F.cross_entropy(x, y)"),
+    ("F.binary_cross_entropy_with_logits(torch.sigmoid(x), y)", "F.binary_cross_entropy_with_logits(x, y)"),
+    ("m = nn.Sequential(nn.Linear(2, 3), nn.Softmax(1))\nnn.CrossEntropyLoss()(m(x), y)",
+     "m = nn.Sequential(nn.Linear(2, 3))\nnn.CrossEntropyLoss()(m(x), y)"),
+    ("act = nn.Softmax(1)\nnn.CrossEntropyLoss()(act(x), y)", "act = nn.Identity()\nnn.CrossEntropyLoss()(act(x), y)"),
+    ("z = torch.log(F.softmax(x, dim=-1))", "z = F.log_softmax(x, dim=-1)"),
+    ("nn.BCELoss()(torch.sigmoid(x), y)", "nn.BCEWithLogitsLoss()(x, y)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), FIXES)
+def test_fixes(bad, before, after):
+    head = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
+    bad.write_text(head + before + "\n")
+    diff = fixed([bad], notes=True)
+    assert bad.read_text() == head + before + "\n"
+    assert {f"-{line}" for line in before.split("\n")} - {f"-{line}" for line in after.split("\n")} <= set(
+        diff.split("\n")
+    )
+    command(bad, "--fix", "--write", "--notes")
+    assert bad.read_text() == head + after + "\n"
+    assert found(bad, notes=True) == set()
+
+
+def test_fix_shows_a_diff_and_writes_nothing(bad):
+    done = command(bad, "--fix")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("--- a/bad.py\n+++ b/bad.py\n@@ ")
+    assert bad.read_text() == BAD
