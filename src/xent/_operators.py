@@ -57,7 +57,8 @@ def row_losses(
 ) -> tuple[Tensor, Tensor]:
     """The loss of each row, and sample_weight·lse²."""
     settings = (ignore_index, label_smoothing, softcap, temperature, wide)
-    return cpu.cross_entropy(_rows(x.detach(), (y, q, weight, sample_weight), settings))
+    room = cpu if cpu.built() else agnostic  # a graph may outlive the setting that it was made under
+    return room.cross_entropy(_rows(x.detach(), (y, q, weight, sample_weight), settings), _autograd)
 
 
 @row_losses.register_fake
@@ -85,11 +86,23 @@ def row_gradient(
     gradient: Tensor
     rows = _rows(x.detach(), (y, q, weight, sample_weight), (ignore_index, label_smoothing, softcap, temperature, wide))
     dtype = rows.sum_dtype
+    if not cpu.built():
+        return _gradient_by_definition(rows, loss_cotangent, square_cotangent)
     _, _, gradient = cpu.cross_entropy_with_gradient(rows, lambda *_: (1.0, 0.0), loss_cotangent.to(dtype))
     if bool((square_cotangent != 0).any()):
         _, _, pull = cpu.cross_entropy_with_gradient(rows, lambda *_: (0.0, 1.0), square_cotangent.to(dtype))
         gradient = gradient + pull
     return gradient
+
+
+def _gradient_by_definition(rows: Rows, loss_cotangent: Tensor, square_cotangent: Tensor) -> Tensor:
+    """See row_gradient."""
+    with torch.enable_grad():
+        x = rows.x.requires_grad_()
+        parts = agnostic.cross_entropy(rows, _autograd)
+        return torch.autograd.grad(parts, x, (loss_cotangent.to(parts[0].dtype), square_cotangent.to(parts[0].dtype)))[
+            0
+        ]
 
 
 @row_gradient.register_fake
