@@ -57,8 +57,11 @@ def row_losses(
 ) -> tuple[Tensor, Tensor]:
     """The loss of each row, and sample_weight·lse²."""
     settings = (ignore_index, label_smoothing, softcap, temperature, wide)
-    room = cpu if cpu.built() else agnostic  # a graph may outlive the setting that it was made under
-    return room.cross_entropy(_rows(x.detach(), (y, q, weight, sample_weight), settings), _autograd)
+    room: Any = cpu if cpu.built() else agnostic  # a graph may outlive the setting that it was made under
+    losses: tuple[Tensor, Tensor] = room.cross_entropy(
+        _rows(x.detach(), (y, q, weight, sample_weight), settings), _autograd
+    )
+    return losses
 
 
 @row_losses.register_fake

@@ -1,13 +1,17 @@
 // The kernels for one kind of processor: this file is compiled once for each, with XENT_ISA naming it.
 #include "binary.h"
 #include "columns.h"
-#include "walk.h"
+#include "short.h"
 
 namespace XENT_ISA {
 
 template <class S, class T>
 void run(const Rows& c, int64_t begin, int64_t end) {
   if (c.columns) return walk_columns<S, T>(c, begin, end);
+  if (c.output == Output::loss && c.y.data && c.classes <= short_row && c.softcap == 0) {
+    if (c.label_smoothing == 0) return walk_short<S, T, Base::none>(c, begin, end);
+    if (!c.class_weight) return walk_short<S, T, Base::even>(c, begin, end);
+  }
   if (c.output == Output::loss) return walk_losses<S, T>(c, begin, end);
   if (c.output == Output::moments) return walk_moments<S, T>(c, begin, end);
   walk_softmax<S, T>(c, begin, end);
