@@ -103,9 +103,9 @@ def _gradient_by_definition(rows: Rows, loss_cotangent: Tensor, square_cotangent
     with torch.enable_grad():
         x = rows.x.requires_grad_()
         parts = agnostic.cross_entropy(rows, _autograd)
-        return torch.autograd.grad(parts, x, (loss_cotangent.to(parts[0].dtype), square_cotangent.to(parts[0].dtype)))[
-            0
-        ]
+        cotangents = (loss_cotangent.to(rows.sum_dtype), square_cotangent.to(rows.sum_dtype))
+        gradient: Tensor = torch.autograd.grad(parts, x, cotangents)[0]
+        return gradient
 
 
 @row_gradient.register_fake

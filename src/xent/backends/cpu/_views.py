@@ -16,7 +16,7 @@ from ._extension import kernels
 
 TYPES = {"float32": 0, "float64": 1, "bfloat16": 2, "float16": 3}
 MOST_AXES = 8
-LARGE = 1 << 22  # bytes from which memory in huge pages pays
+LARGE = 1 << 20  # bytes from which memory in huge pages pays
 NOTHING: tuple[int, tuple[int, ...]] = (0, ())
 
 

@@ -43,7 +43,7 @@ XENT_LOOP S binary_range(const Binary& b, int64_t begin, int64_t end) {
       z /= temperature, slope /= temperature;
     }
     const S label = smoothing == 0 ? y[i] : (1 - smoothing) * y[i] + smoothing / 2;
-    const Pair<S> q = {label * positive_weight * factor, (1 - label) * factor};
+    const Pair<S> q = {weighted ? label * positive_weight * factor : label, weighted ? (1 - label) * factor : 1 - label};
     const S e = exp_of(z > 0 ? -z : z), value = binary_loss(z, q, e);
     if (gradient) round_to(gradient[i], binary_gradient(z, q, e) * (slope * scale * upstream_i));
     if (loss) loss[i] = value;
