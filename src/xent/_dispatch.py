@@ -92,6 +92,15 @@ def quick() -> Any:
     return _quick
 
 
+def plain_softmax(output: int, x: Array) -> Array:
+    """softmax or log_softmax over the last axis by the shortest way; None where x has to be looked at first."""
+    if type(x) is np.ndarray:
+        from .backends import cpu
+
+        return cpu.plain_softmax(output, x)
+    return quick().softmax(output, x) if is_torch(x) and not sys.modules["torch"].compiler.is_compiling() else None
+
+
 def agnostic() -> Any:
     """The room that always works."""
     from .backends import agnostic

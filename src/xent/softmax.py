@@ -9,6 +9,7 @@ from . import _dispatch, _validate
 from ._arrays import as_float_array, move_axis, scalar
 from ._definition import Array, namespace
 from ._options import Options, Rows, in_range
+from .backends import cpu
 from .errors import OptionError, ShapeError
 
 __all__ = ["Prediction", "log_softmax", "logsumexp", "predict", "softmax"]
@@ -49,6 +50,12 @@ def _rows(function: str, x: Any, axis: int | None, where: Any, temperature: floa
         sum_dtype=sum_dtype,
         dtype=result,
     )
+
+
+def _is_plain(axis: Any, where: Any, temperature: Any, dtype: Any) -> bool:
+    """Whether a call asks for the last axis and nothing else."""
+    asked = type(axis) is int and axis == -1 and type(temperature) is float and temperature == 1.0
+    return asked and where is None and dtype is None
 
 
 def _output(p: Array, rows: Rows, absent: float) -> Array:
@@ -101,6 +108,10 @@ def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float
     ----------
     J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
+    if _is_plain(axis, where, temperature, dtype):
+        value = _dispatch.plain_softmax(cpu.SOFTMAX, x)
+        if value is not None:
+            return value
     rows = _rows("softmax", x, axis, where, temperature, dtype)
     with _dispatch.quiet(rows.x):
         return _output(_dispatch.room(rows).softmax(rows, _dispatch.rules(rows.x)), rows, 0.0)
@@ -129,6 +140,10 @@ def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: f
     P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax functions",
     IMA Journal of Numerical Analysis, 2021.
     """
+    if _is_plain(axis, where, temperature, dtype):
+        value = _dispatch.plain_softmax(cpu.LOG_SOFTMAX, x)
+        if value is not None:
+            return value
     rows = _rows("log_softmax", x, axis, where, temperature, dtype)
     with _dispatch.quiet(rows.x):
         return _output(_dispatch.room(rows).log_softmax(rows, _dispatch.rules(rows.x)), rows, -math.inf)

@@ -19,6 +19,7 @@ from ._views import MOST_AXES, NOTHING, TYPES, address, empty, is_wide, type_of,
 from ._views import empty_like as empty_like
 
 LOSS, SOFTMAX, LOG_SOFTMAX, MOMENTS = range(4)
+SMALL = 1 << 15  # numbers below which one thread is best
 
 
 def built() -> bool:
@@ -142,6 +143,20 @@ def log_softmax(rows: Rows, _rules: Any = None) -> Array:
     """(z − m) − log1p(r)."""
     into = empty_like(rows.x)
     _run(rows, LOG_SOFTMAX, into)
+    return into
+
+
+def plain_softmax(output: int, x: Array) -> Array:
+    """softmax or log_softmax over the last axis of a contiguous array, or None where x is not the kernels' work."""
+    kernels = _extension.kernels()
+    kind = TYPES.get(str(x.dtype).rpartition(".")[2])
+    if kernels is None or kind is None or not _contiguous(x) or 0 in x.shape or not x.shape or not viewable(x):
+        return None
+    classes = x.shape[-1]
+    rows = math.prod(x.shape[:-1])
+    kernels = _extension.ready() if rows * classes > SMALL else kernels
+    into = empty_like(x)
+    kernels.plain_softmax(output, kind, rows, classes, address(x), address(into))
     return into
 
 

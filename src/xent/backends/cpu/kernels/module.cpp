@@ -190,6 +190,23 @@ PyObject* plain_rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   return PyLong_FromLongLong(position);
 }
 
+// softmax or log_softmax of contiguous rows.
+PyObject* plain_softmax(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  xent::Rows c;
+  c.output = xent::Output(in.whole());
+  c.type = xent::Type(in.whole());
+  c.wide = c.type == xent::Type::float64;
+  c.axes = 1;
+  c.size[0] = in.whole();
+  c.classes = in.whole();
+  c.x.data = in.address(), c.x.stride[0] = c.classes, c.x.along = 1;
+  c.into.data = in.address(), c.into.stride[0] = c.classes, c.into.along = 1;
+  if (in.failed()) return nullptr;
+  if (!unlocked(numbers_in(c), [&] { run_rows(c); })) return nullptr;
+  Py_RETURN_NONE;
+}
+
 // The sum of the losses, or None where a target that is to be looked at is outside 0 … 1.
 PyObject* binary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Reader in(items, count);
@@ -335,6 +352,7 @@ PyCFunction as_method(Function function) {
 PyMethodDef methods[] = {
     {"rows", as_method(rows), METH_FASTCALL, "Run the kernels over rows of logits; see kernels.h."},
     {"plain", as_method(plain_rows), METH_FASTCALL, "A plain loss of (N, C) rows in one call."},
+    {"plain_softmax", as_method(plain_softmax), METH_FASTCALL, "softmax or log_softmax of contiguous rows."},
     {"binary", as_method(binary), METH_FASTCALL, "Run the kernels over the elements of a binary loss."},
     {"distributions", as_method(distributions), METH_FASTCALL, "Whether rows are probabilities."},
     {"elementary", as_method(elementary), METH_FASTCALL, "exp, log1p or tanh of numbers, for the tests."},
