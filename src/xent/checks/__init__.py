@@ -12,11 +12,12 @@ from .rules import Rule as Rule
 from .source import lint as lint
 
 if TYPE_CHECKING:
+    from .devices import synchronize as synchronize
     from .runtime import inspect as inspect
     from .strictness import strict as strict
     from .watching import watch as watch
 
-_LAZY = {"inspect": "runtime", "strict": "strictness", "watch": "watching"}
+_LAZY = {"inspect": "runtime", "strict": "strictness", "synchronize": "devices", "watch": "watching"}
 
 
 def __getattr__(name: str) -> Any:
