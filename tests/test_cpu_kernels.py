@@ -281,8 +281,17 @@ def test_backward_needs_the_logits_as_they_were() -> None:
     loss.backward()  # the gradient was formed with the loss
     loss = xent.cross_entropy(logits, torch.tensor([0, 1, 2]), reduction="none")
     logits.detach().add_(1)
-    with pytest.raises(RuntimeError, match="an inplace operation modified them"):
+    with pytest.raises(RuntimeError, match=r"float32 tensor of shape \(3, 4\) once more .* modify a copy"):
         loss.sum().backward()
+
+
+@pytest.mark.parametrize("options", [{"reduction": "none"}, {}, {"sample_weight": torch.ones(3)}])
+def test_backward_needs_the_target_as_it_was(options: dict) -> None:
+    x, y = torch.randn(3, 4, dtype=torch.bfloat16, requires_grad=True), torch.tensor([0, 1, 2])
+    loss = xent.cross_entropy(x, y, **options)
+    y.zero_()
+    with pytest.raises(RuntimeError, match=r"int64 tensor of shape \(3,\) once more .* modify a copy"):
+        (loss.sum() * 3).backward()
 
 
 def test_a_second_backward_pass_says_what_it_needs() -> None:

@@ -208,8 +208,10 @@ def walk(head: Head, visit: Visit, wanted: Wanted, counts: Array, *, every_row: 
         x = products.cast(pick(place), head.dtype)
         z = memory[: x.shape[0]]
         products.logits(x, weight, bias, z)
-        visit(chunk(place, z), place)
-        _accumulate(totals, place, x if mask is None else _select(mask[place], x), z, weight, first=start == 0)
+        part = chunk(place, z)
+        visit(part, place)
+        x = x if mask is None else _select(mask[place], x)
+        _accumulate(totals, place, part._replace(x=x), z, weight, first=start == 0)
     return totals
 
 
@@ -222,19 +224,23 @@ def _totals(head: Head, count: int, wanted: Wanted, *, whole: bool, some: bool) 
     return tuple(products.buffer(head.x, s, d, zero=z) if w else None for s, d, z, w in made)  # type: ignore[return-value]
 
 
-def _accumulate(totals: Gradients, place: Any, x: Array, z: Array, weight: Array, *, first: bool) -> None:
-    """What a chunk's gradient z adds to the gradients."""
+def _accumulate(totals: Gradients, place: Any, part: Rows, z: Array, weight: Array, *, first: bool) -> None:
+    """What a chunk's gradient z adds to the gradients; part.x is the layer's input. z is used up."""
     by_x, by_weight, by_bias = totals
+    x = part.x
     if by_x is not None and isinstance(place, slice):
         products.input_gradient(z, weight, by_x[place])
     elif by_x is not None:
         part = products.buffer(x, tuple(x.shape), x.dtype)
         products.input_gradient(z, weight, part)
         by_x[place] = part
-    if by_weight is not None:
-        products.add_weight_gradient(by_weight, z, x, first=first)
     if by_bias is not None:
         products.add_bias_gradient(by_bias, z)
+    if by_weight is not None:
+        own = None if part.y is None else products.taken_out(z, x, part.y)
+        products.add_weight_gradient(by_weight, z, x, first=first)
+        if own is not None:
+            by_weight.index_add_(0, *own)
 
 
 def _select(mask: Array, x: Array) -> Array:

@@ -49,16 +49,26 @@ class Formed(torch.autograd.Function):
         return _gradient(ctx, g), None, None, None
 
 
+def versions(*tensors: Array) -> tuple[tuple[Array, int], ...]:
+    """Tensors with their versions, for `unchanged`; what is no tensor is left out."""
+    return tuple((x, x._version) for x in tensors if isinstance(x, torch.Tensor))
+
+
+def unchanged(*pairs: tuple[Array, int]) -> None:
+    """Raise RuntimeError where a tensor that is needed once more has been modified in place meanwhile."""
+    for x, version in pairs:
+        if x._version != version:
+            text = f"a loss of xent needs a {x.dtype} tensor of shape {tuple(x.shape)} once more for this backward pass"
+            more = f"an inplace operation modified it (version {x._version}, expected {version})"
+            raise RuntimeError(f"{text}, but {more}: modify a copy")
+
+
 def _saved(ctx: Any) -> Array:
     """The logits, as they were when the loss was computed."""
     if ctx.x is None:
         text = "backward a second time through a loss of xent whose memory has been given back"
         raise RuntimeError(f"{text}: use retain_graph=True in the first backward pass")
-    if ctx.x._version != ctx.version:
-        text = (
-            "a loss of xent needs its logits once more for this backward pass, but an inplace operation modified them"
-        )
-        raise RuntimeError(f"{text} (version {ctx.x._version}, expected {ctx.version}): modify a copy")
+    unchanged((ctx.x, ctx.version))
     return ctx.x
 
 

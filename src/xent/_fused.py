@@ -134,9 +134,11 @@ class Again(NamedTuple):
 
     rows: Rows
     slow: Slow
+    versions: Any
 
     def again(self, x: Array, g: Array) -> Array:
         """The gradient for a cotangent."""
+        _formed.unchanged(*self.versions)
         return gradient_for(self.rows._replace(x=x), g)
 
 
@@ -152,7 +154,13 @@ def _by_room(rows: Rows, slow: Slow) -> Array:
     else:
         loss, square = cpu.cross_entropy(own)
         value, gradient = _reduced(own, loss, square), None
-    return _formed.tied(x, value, gradient, Again(own, slow)) if wanted else value
+    return (
+        _formed.tied(
+            x, value, gradient, Again(own, slow, _formed.versions(own.y, own.q, own.weight, own.sample_weight))
+        )
+        if wanted
+        else value
+    )
 
 
 @torch.no_grad()

@@ -7,12 +7,13 @@ is read that lies on a GPU or has no values yet. The words are the rules' own (`
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
 import numpy as np
 
-from ._arrays import readable, values
+from ._arrays import detached, is_torch, move_axis, readable, values
 from ._definition import Array
 from ._options import Call, Options
 from ._rules import RULES, floor_of_softmax
@@ -104,11 +105,9 @@ def look_at_elements(call: Call, x: Array) -> None:
     key = _due(call)
     if key is None or not readable(x):
         return
-    seen = _as_numpy(x)
-    if not seen.size:
+    few = _few(x, everything=key == "always")
+    if not few.size:
         return
-    flat = seen.reshape(-1) if seen.flags.c_contiguous else seen
-    few = flat if key == "always" or flat.ndim > 1 else flat[:: max(1, flat.size // 256)]
     few = few.astype(np.float32, copy=False) if few.dtype.itemsize < 4 else few
     if _finite(call, few, infinite=False) and few.min() >= 0 and few.max() <= 1 and not _only_zeros_and_ones(few):
         if _squeezed_for_long(key, few):
@@ -117,14 +116,23 @@ def look_at_elements(call: Call, x: Array) -> None:
         _squeezed[key] = 0
 
 
-def _sample(call: Call, x: Array, y: Array, axis: int, *, everything: bool) -> Any:
-    """Some rows that count, as NumPy's (rows, classes), in float32 or wider."""
+def _few(x: Array, *, everything: bool) -> Any:
+    """Some elements as NumPy's; only they are read, if they lie one after the other."""
+    if is_torch(x) and x.is_contiguous() and not everything:
+        return _as_numpy(detached(x).reshape(-1)[:: max(1, x.numel() // 256)])
     seen = _as_numpy(x)
-    seen = np.moveaxis(seen, axis, -1)
-    count = int(np.prod(seen.shape[:-1]))
+    flat = seen.reshape(-1) if seen.flags.c_contiguous else seen
+    return flat if everything or flat.ndim > 1 else flat[:: max(1, flat.size // 256)]
+
+
+def _sample(call: Call, x: Array, y: Array, axis: int, *, everything: bool) -> Any:
+    """Some rows that count, as NumPy's (rows, classes), in float32 or wider; only they are read."""
+    x = move_axis(detached(x), axis, -1) if is_torch(x) else np.moveaxis(_as_numpy(x), axis, -1)
+    batch = tuple(x.shape[:-1])
+    count = math.prod(batch)
     picked = np.arange(count) if everything or count <= ROWS else np.linspace(0, count - 1, ROWS).astype(int)
-    index = np.unravel_index(picked, seen.shape[:-1]) if seen.ndim > 1 else ()
-    rows = np.atleast_2d(seen[index])
+    index = tuple(place.tolist() for place in np.unravel_index(picked, batch)) if batch else ()
+    rows = np.atleast_2d(_as_numpy(x[index]))
     if y is not None:
         rows = rows[np.atleast_1d(_as_numpy(y)[index]) != call.options.ignore_index]
     return rows.astype(np.float32) if rows.dtype.itemsize < 4 else rows

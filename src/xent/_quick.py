@@ -71,15 +71,18 @@ class Plain(NamedTuple):
     """A plain call, to be made again by the general way; see _formed.Call."""
 
     y: Array
+    version: int
     options: dict[str, Any]
     general: General
 
     def again(self, x: Array, g: Array) -> Array:
         """The gradient for a cotangent of the reduced loss."""
+        _formed.unchanged((self.y, self.version))
         return self.general.gradient_for(x, self.y, g, self.options)
 
     def slow(self, x: Array) -> Array:
         """The loss in differentiable operations."""
+        _formed.unchanged((self.y, self.version))
         return self.general.differentiable(x, self.y, self.options)
 
 
@@ -129,7 +132,9 @@ def cross_entropy(x: Array, y: Array, options: dict[str, Any], general: Any) -> 
     wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
     result = _run(x, y, options, wanted=wanted)
     return (
-        _formed.tied(x, *result, Plain(y, options, general)) if wanted and result is not None else result and result[0]
+        _formed.tied(x, *result, Plain(y, y._version, options, general))
+        if wanted and result is not None
+        else result and result[0]
     )
 
 
@@ -138,11 +143,13 @@ def with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, A
     return _run(x, y, options, wanted=True)
 
 
-def _tied(x: Array, result: tuple[Array, Array] | None, call: Plain) -> Array | None:
+def _tied(
+    x: Array, y: Array, result: tuple[Array, Array] | None, options: dict[str, Any], general: Any
+) -> Array | None:
     """The value, tied to x if a gradient was formed with it."""
     if result is None or result[1] is None:
         return result and result[0]
-    return _formed.tied(x, *result, call)
+    return _formed.tied(x, *result, Plain(y, y._version, options, general))
 
 
 def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[Array, Array] | None:
@@ -173,7 +180,7 @@ def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) ->
 def binary(x: Array, y: Array, options: dict[str, Any], general: Any) -> Array | None:
     """The binary loss of a plain call, tied to x."""
     wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
-    return _tied(x, _run_binary(x, y, options, wanted=wanted), Plain(y, options, general))
+    return _tied(x, y, _run_binary(x, y, options, wanted=wanted), options, general)
 
 
 def binary_with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, Array] | None:

@@ -5,6 +5,7 @@ It has the functions of `agnostic` for the calls that `serves` accepts, and comp
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -146,14 +147,21 @@ def log_softmax(rows: Rows, _rules: Any = None) -> Array:
     return into
 
 
+@functools.cache
+def _kind(dtype: Any) -> int | None:
+    """The kernels' number of a dtype of NumPy or torch; None where they do not have it, or not in this byte order."""
+    return TYPES.get(dtype_name(dtype)) if getattr(dtype, "isnative", True) else None
+
+
 def plain_softmax(output: int, x: Array) -> Array:
     """softmax or log_softmax over the last axis of a contiguous array, or None where x is not the kernels' work."""
-    kernels = _extension.kernels()
-    kind = TYPES.get(str(x.dtype).rpartition(".")[2])
-    if kernels is None or kind is None or not _contiguous(x) or 0 in x.shape or not x.shape or not viewable(x):
+    kernels, kind = _extension.kernels(), _kind(x.dtype)
+    if kernels is None or kind is None or not x.shape or 0 in x.shape:
+        return None
+    if x.is_neg() or not x.is_contiguous() if is_torch(x) else not (x.flags.c_contiguous and x.flags.aligned):
         return None
     classes = x.shape[-1]
-    rows = math.prod(x.shape[:-1])
+    rows = math.prod(x.shape) // classes
     kernels = _extension.ready() if rows * classes > SMALL else kernels
     into = empty_like(x)
     kernels.plain_softmax(output, kind, rows, classes, address(x), address(into))
