@@ -231,9 +231,9 @@ def _accumulate(totals: Gradients, place: Any, part: Rows, z: Array, weight: Arr
     if by_x is not None and isinstance(place, slice):
         products.input_gradient(z, weight, by_x[place])
     elif by_x is not None:
-        part = products.buffer(x, tuple(x.shape), x.dtype)
-        products.input_gradient(z, weight, part)
-        by_x[place] = part
+        apart = products.buffer(x, tuple(x.shape), x.dtype)
+        products.input_gradient(z, weight, apart)
+        by_x[place] = apart
     if by_bias is not None:
         products.add_bias_gradient(by_bias, z)
     if by_weight is not None:
