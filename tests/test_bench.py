@@ -276,7 +276,7 @@ def test_the_reference_is_what_torch_computes_in_float64() -> None:
 
 def test_a_wrong_kernel_is_shown_without_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xent, "softmax", lambda x: np.full(x.shape, 1 / x.shape[1], dtype=x.dtype))
-    case = Case("softmax", (4, 6), passes="forward", library="numpy", goals=(Goal("xent", 1),))
+    case = Case("softmax", (4, 6), passes="forward", arrays="numpy", goals=(Goal("xent", 1),))
     result = runner.run(case, runner.Plan(0.0, runs=1))
     assert result.rows[0].peer == "xent"
     assert result.rows[0].value is None
@@ -291,7 +291,7 @@ def test_a_peer_that_fails_is_named_and_the_others_go_on(monkeypatch: pytest.Mon
         raise MemoryError("no room\nfor this")
 
     monkeypatch.setattr(scipy.special, "softmax", fail)
-    result = runner.run(Case("softmax", (4, 6), passes="forward", library="numpy"), runner.Plan(0.0, runs=1))
+    result = runner.run(Case("softmax", (4, 6), passes="forward", arrays="numpy"), runner.Plan(0.0, runs=1))
     rows = {row.peer: row for row in result.rows}
     assert rows["scipy.special"].note == "MemoryError: no room"
     assert rows["NumPy by hand"].ratio is not None
@@ -440,7 +440,7 @@ def test_peers_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(runner, "is_installed", lambda library: library == "numpy")
     assert missing()["scikit-learn"] == "pip install scikit-learn"
     assert missing()["torch"] == "pip install 'xent[torch]'"
-    result = runner.run(Case("softmax", (4, 6), passes="forward", library="numpy"), runner.Plan(0.0, runs=1))
+    result = runner.run(Case("softmax", (4, 6), passes="forward", arrays="numpy"), runner.Plan(0.0, runs=1))
     assert [row.peer for row in result.rows] == ["xent", "NumPy by hand", "copy of the logits"]
     result = runner.run(Case("cross_entropy", (4, 6)), runner.Plan(0.0, runs=1))
     assert result.rows[0].note == "needs PyTorch: pip install 'xent[torch]'"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import library
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from torch.utils.checkpoint import checkpoint
@@ -412,10 +413,10 @@ def test_opcheck(reduction, bias) -> None:
         reduction=reduction, chunk_size=4, z_loss=0.1, linear_bias=b if bias else None, weight=CLASSES.float()
     )
     call = _chunked_operator._call(_head.head("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
-    torch.library.opcheck(torch.ops.xent.linear_cross_entropy.default, call)
+    library.opcheck(torch.ops.xent.linear_cross_entropy.default, call)
     if reduction == "none":
         call = [part.detach() if isinstance(part, torch.Tensor) else part for part in call]
-        torch.library.opcheck(torch.ops.xent.linear_cross_entropy_rows.default, (torch.rand(N), *call))
+        library.opcheck(torch.ops.xent.linear_cross_entropy_rows.default, (torch.rand(N), *call))
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean"])

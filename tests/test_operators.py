@@ -1,11 +1,11 @@
-"""The C++ room as torch.library operators: torch's own checks, and what torch.compile makes of them."""
+"""The C++ room as custom operators of PyTorch: torch's own checks, and what torch.compile makes of them."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import library
 from torch.autograd import gradcheck, gradgradcheck
-from torch.library import opcheck
 
 import xent
 from xent import _operators
@@ -32,10 +32,10 @@ def leaf(call: tuple) -> tuple:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_opcheck(name: str) -> None:
-    opcheck(torch.ops.xent.row_losses.default, leaf(CALLS[name]))
+    library.opcheck(torch.ops.xent.row_losses.default, leaf(CALLS[name]))
     dtype = torch.float64 if CALLS[name][-1] else torch.float32
     cotangents = [torch.rand(4, dtype=dtype).requires_grad_() for _ in range(2)]
-    opcheck(torch.ops.xent.row_gradient.default, (*cotangents, *leaf(CALLS[name])))
+    library.opcheck(torch.ops.xent.row_gradient.default, (*cotangents, *leaf(CALLS[name])))
 
 
 @pytest.mark.parametrize("name", ["index", "probabilities", "every option"])

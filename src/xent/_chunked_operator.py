@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import torch
+from torch import library
 
 from . import _chunks, _reduction
 from ._definition import Array
@@ -116,12 +117,10 @@ def _gradients(ctx: Any, upstream: Array, *_: Any) -> Any:
 
 
 _out = "(Tensor, Tensor, Tensor, Tensor)"
-_operator = torch.library.custom_op(
-    "xent::linear_cross_entropy", _forward, mutates_args=(), schema=f"({CALL}) -> {_out}"
-)
+_operator = library.custom_op("xent::linear_cross_entropy", _forward, mutates_args=(), schema=f"({CALL}) -> {_out}")
 _operator.register_fake(_forward_shapes)
 _operator.register_autograd(_gradients, setup_context=_setup)
-_rows_operator = torch.library.custom_op(
+_rows_operator = library.custom_op(
     "xent::linear_cross_entropy_rows",
     _backward,
     mutates_args=(),

@@ -1,4 +1,4 @@
-"""The C++ room as operators of torch.library, for torch.compile: one node of the graph each way, no graph break.
+"""The C++ room as custom operators of PyTorch, for torch.compile: one node of the graph each way, no graph break.
 
 `xent::row_losses` gives each row's loss and sample_weight·lse², `xent::row_gradient` their derivative by the logits for
 a cotangent of each, formed from the logits again. The second derivative is the definition's. A class index that is no
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from . import _autograd
 from ._options import Options, Rows
@@ -42,7 +42,7 @@ def _rows(x: Tensor, targets: tuple[Any, ...], settings: tuple[Any, ...]) -> Row
     return Rows(x, y, q, live, weight, sample_weight, None, options, False, x.ndim - 1, dtype, dtype)
 
 
-@torch.library.custom_op("xent::row_losses", mutates_args=(), device_types="cpu")
+@library.custom_op("xent::row_losses", mutates_args=(), device_types="cpu")
 def row_losses(
     x: Tensor,
     y: Tensor | None,
@@ -70,7 +70,7 @@ def _(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape[:-1], dtype=dtype), x.new_empty(x.shape[:-1], dtype=dtype)
 
 
-@torch.library.custom_op("xent::row_gradient", mutates_args=(), device_types="cpu")
+@library.custom_op("xent::row_gradient", mutates_args=(), device_types="cpu")
 def row_gradient(
     loss_cotangent: Tensor,
     square_cotangent: Tensor,

@@ -41,13 +41,13 @@ class Goal:
 
 @dataclass(frozen=True)
 class Case:
-    """One line of work: logits of `shape` (for a linear layer: rows, features, classes), in arrays of `library`."""
+    """One line of work: logits of `shape` (for a linear layer: rows, features, classes), in `arrays` of a library."""
 
     work: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     passes: str = BOTH
-    library: str = "torch"
+    arrays: str = "torch"
     probabilities: bool = False
     smoothing: float = 0.0
     inplace: bool = False
@@ -57,7 +57,7 @@ class Case:
     @property
     def family(self) -> str:
         """What the cases of one curve have in common: all but the shape."""
-        words = [f"{self.work} {self.dtype}, {self.library}", self.passes]
+        words = [f"{self.work} {self.dtype}, {self.arrays}", self.passes]
         words += ["probability targets"] * self.probabilities + [f"smoothing {self.smoothing:g}"] * (self.smoothing > 0)
         words += ["in place"] * self.inplace + ["module"] * self.module
         return ", ".join(words)
@@ -76,7 +76,7 @@ class Case:
     @property
     def repeats_numpy(self) -> bool:
         """Whether it is a softmax of tensors, whose twin on NumPy arrays has NumPy and SciPy beside it."""
-        return self.library == "torch" and self.work not in ("cross_entropy", "binary", "linear")
+        return self.arrays == "torch" and self.work not in ("cross_entropy", "binary", "linear")
 
     def goal(self, peer: str) -> Goal | None:
         """The goal against a peer, if there is one."""
@@ -110,15 +110,15 @@ CPU = [
     Case("cross_entropy", VOCABULARY, probabilities=True, goals=speed(eager=4)),
     Case("cross_entropy", VOCABULARY, smoothing=0.1, goals=speed(eager=5)),
     Case("binary", (1_000_000,), goals=speed(eager=2.5)),
-    Case("cross_entropy", (1_000_000, 100), passes=FORWARD, library="numpy", goals=speed(sklearn=15)),
+    Case("cross_entropy", (1_000_000, 100), passes=FORWARD, arrays="numpy", goals=speed(sklearn=15)),
 ]
 SHAPES = [(64, 10), (512, 128), TALL, WIDE]
 SOFTMAX = [
-    Case(work, shape, passes=FORWARD, library=library, goals=speed(eager=1, **goals))
+    Case(work, shape, passes=FORWARD, arrays=arrays, goals=speed(eager=1, **goals))
     for shape, goals in zip(SHAPES, [{}, {}, {"scipy": 8.0}, {"scipy": 5.0}], strict=True)
-    for library, goals in (("numpy", goals), ("torch", {}))
+    for arrays, goals in (("numpy", goals), ("torch", {}))
     for work in ("softmax", "log_softmax")
-] + [Case("logsumexp", shape, passes=FORWARD, library="numpy") for shape in (TALL, WIDE)]
+] + [Case("logsumexp", shape, passes=FORWARD, arrays="numpy") for shape in (TALL, WIDE)]
 SMALL = [
     Case("cross_entropy", shape, module=module, goals=(Goal(EAGER, 1.1, "time"),))
     for module in (False, True)

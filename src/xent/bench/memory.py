@@ -27,7 +27,7 @@ def measure_memory(case: Case, threads: int, say: Callable[[str], object] = lamb
     rows = []
     for name in MEASURED:
         peer = next(peer for peer in PEERS if peer.name == name)
-        if not is_installed(peer.library) or (name == CHUNKED and case.work != "linear"):
+        if not is_installed(peer.package) or (name == CHUNKED and case.work != "linear"):
             continue
         say(name)
         rows.append(_row(case, name, logits, threads))

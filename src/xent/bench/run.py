@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 def run(case: Case, plan: Plan, say: Callable[[str], object] = lambda _: None) -> Result:
     """Time a case; `say` is told what is being done."""
-    if case.library == "torch" and not is_installed("torch"):
+    if case.arrays == "torch" and not is_installed("torch"):
         return Result(case, timed_rows(case, Timings([]), [XENT], {XENT: "needs PyTorch: pip install 'xent[torch]'"}))
     inputs = inputs_of(case)
     steps, notes, warm = _checked(case, inputs, [peer for peer in PEERS if peer.name not in plan.without], say)

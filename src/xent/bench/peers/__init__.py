@@ -19,12 +19,12 @@ class Peer(NamedTuple):
     name: str
     module: str
     build: str
-    library: str
+    package: str
     install: str
 
     def step(self, case: Case, inputs: Inputs) -> Step | None:
         """The step of a case, if the library is installed and computes it."""
-        if not is_installed(self.library):
+        if not is_installed(self.package):
             return None
         module = importlib.import_module(f".{self.module}", __name__)
         step: Step | None = getattr(module, self.build)(case, inputs)
@@ -47,10 +47,10 @@ PEERS = [
 FLOORS = (COPY, READ, PRODUCTS)
 
 
-def is_installed(library: str) -> bool:
+def is_installed(package: str) -> bool:
     """Whether a distribution is there."""
     try:
-        importlib.metadata.distribution(library)
+        importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
@@ -58,4 +58,4 @@ def is_installed(library: str) -> bool:
 
 def missing() -> dict[str, str]:
     """The libraries that are not installed, and the command that installs each."""
-    return {peer.library: peer.install for peer in PEERS if not is_installed(peer.library)}
+    return {peer.package: peer.install for peer in PEERS if not is_installed(peer.package)}

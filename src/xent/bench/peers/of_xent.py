@@ -15,7 +15,7 @@ __all__ = ["step"]
 
 def step(case: Case, inputs: Inputs) -> Step | None:
     """A step of the case; None where this build of xent lacks the function."""
-    if case.library == "torch":
+    if case.arrays == "torch":
         from . import of_torch
 
         if case.work == "linear":

@@ -78,7 +78,7 @@ def _mistake(loss: Loss, x: Tensor, name: str) -> str | None:
     if loss.takes == "log_probabilities" and x.whole:
         return {"softmax": "X005", "sigmoid": "X005", "linear": "X006"}.get(x.kind)
     if loss.takes == "probabilities":
-        if x.kind == "sigmoid" and loss.library == "torch" and loss.binary:
+        if x.kind == "sigmoid" and loss.framework == "torch" and loss.binary:
             return "X028"
         return "X007" if x.kind == "linear" else None
     return None
@@ -94,7 +94,7 @@ def _classes_from_logits(x: Tensor) -> str | None:
 
 def _target(machine: Machine, loss: Loss, x: Tensor, target: Tensor, options: Args, node: ast.AST) -> None:
     """Whether the targets fit."""
-    if loss.library != "torch":
+    if loss.framework != "torch":
         return
     if loss.binary:
         if loss.takes != "log_probabilities" and target.kind == "one_hot" and target.floating is False:
@@ -102,7 +102,7 @@ def _target(machine: Machine, loss: Loss, x: Tensor, target: Tensor, options: Ar
         if (x.ndim == 1 and target.column) or (x.column and target.ndim == 1):
             machine.find("X018", node)
         return
-    if target.kind == "one_hot" and target.floating is False and target.library == "torch":
+    if target.kind == "one_hot" and target.floating is False and target.framework == "torch":
         machine.find("X013", node, target.place)
     elif target.kind in ("index", "label") and target.floating and target.place is not None:
         machine.find("X014", node, target.place)
@@ -132,7 +132,7 @@ def _weights(machine: Machine, loss: Loss, x: Tensor, options: Args, node: ast.A
     weight = options.get(0 if isinstance(options.node, ast.Call) and _is_layer(options) else 2, "weight")
     if (
         loss.binary
-        or loss.library != "torch"
+        or loss.framework != "torch"
         or not isinstance(weight, Tensor)
         or weight.kind not in ("fresh", "index")
     ):
@@ -174,7 +174,7 @@ def softmax(
             machine.find("X008", place)
         axis = -1 if axis is None and not torch else axis
     _axis(machine, x, axis, place if call is None else call, place)
-    return tensor(what, place, width=x.width, ndim=x.ndim, library=name.split(".", maxsplit=1)[0], one_unit=None)
+    return tensor(what, place, width=x.width, ndim=x.ndim, framework=name.split(".", maxsplit=1)[0], one_unit=None)
 
 
 def _axis(machine: Machine, x: Tensor, axis: Any, node: Place, place: Place) -> None:
@@ -191,7 +191,7 @@ def log(machine: Machine, x: Tensor, node: ast.AST) -> Value:
     if x.kind not in PROBABILITIES:
         return tensor("difference")
     if not x.guarded:
-        own = x.library in ("own", "scipy")
+        own = x.framework in ("own", "scipy")
         rule = "X022" if own else "X019" if x.kind == "softmax" else "X020"
         if not (x.complement and x.kind == "softmax" and not own):
             machine.find(rule, node, x.place, certain=x.certain)

@@ -104,9 +104,9 @@ def _activated(machine: Machine, x: Tensor, activation: Value, node: ast.AST, la
     if name == "softmax":
         if x.one_unit is not None:
             machine.find("X011", place)
-        return tensor("softmax", place, width=x.width, library="keras")
+        return tensor("softmax", place, width=x.width, framework="keras")
     if name == "sigmoid":
-        return tensor("sigmoid", place, width=x.width, library="keras", one_unit=x.one_unit)
+        return tensor("sigmoid", place, width=x.width, framework="keras", one_unit=x.one_unit)
     if isinstance(activation, Layer):
         return apply_layer(machine, activation, Args((x,), {}), node)
     return tensor()
@@ -156,7 +156,7 @@ def compiled(machine: Machine, out: Value, args: Args, node: ast.Call) -> Loss |
     if out.one_unit is not None and out.kind in ("linear", "sigmoid") and not loss.binary:
         machine.find("X010", node, out.place, certain=out.certain and loss.sparse is not None)
         return loss
-    judge.verdict(machine, loss._replace(library="keras"), out, node)
+    judge.verdict(machine, loss._replace(framework="keras"), out, node)
     metrics = args.get(2, "metrics")
     names = [item.value for item in metrics.items if isinstance(item, Constant)] if isinstance(metrics, Items) else []
     if loss.binary and loss.takes == "logits" and out.kind == "linear" and out.one_unit and "accuracy" in names:

@@ -144,7 +144,7 @@ def _single(machine: Machine, layer: Layer, last: str, x: Tensor, node: ast.Call
         )
     if last in ("Sigmoid", "LogSigmoid"):
         kind = "sigmoid" if last == "Sigmoid" else "log_sigmoid"
-        return tensor(kind, layer.place, width=x.width, ndim=x.ndim, library="torch", one_unit=x.one_unit)
+        return tensor(kind, layer.place, width=x.width, ndim=x.ndim, framework="torch", one_unit=x.one_unit)
     if last in ("Linear", "LazyLinear", "Dense", "Bilinear"):
         return linear(layer, x)
     if last.startswith("Conv"):

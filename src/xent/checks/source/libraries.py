@@ -58,22 +58,22 @@ def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, n
         return _stack(x)
     if not isinstance(x, Tensor):
         x = tensor()
-    library = name.split(".", maxsplit=1)[0]
+    framework = name.split(".", maxsplit=1)[0]
     place = machine.place(node)
     if what in ("softmax", "log_softmax"):
         return judge.softmax(machine, what, name, x, args, node)
     if what in ("sigmoid", "log_sigmoid"):
-        return tensor(what, place, width=x.width, ndim=x.ndim, library=library, one_unit=x.one_unit)
+        return tensor(what, place, width=x.width, ndim=x.ndim, framework=framework, one_unit=x.one_unit)
     if what == "log":
         return judge.log(machine, x, node)
     if what == "exp":
-        return _exp(machine, x, node, library)
+        return _exp(machine, x, node, framework)
     if what in ("sum", "maximum"):
         return _sum(x, what, place)
     if what == "argmax":
-        return tensor("label", place, floating=False, library=library)
+        return tensor("label", place, floating=False, framework=framework)
     if what == "max":
-        return Items((tensor(), tensor("label", place, floating=False, library=library)))
+        return Items((tensor(), tensor("label", place, floating=False, framework=framework)))
     if what == "round":
         mark_threshold(machine, x, node)
         return tensor("label", place) if x.kind in (*PROBABILITIES, "linear") else tensor()
@@ -84,16 +84,16 @@ def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, n
     return x if what == "same" else reshaped(x, width=x.width if x.kind != "fresh" else None)
 
 
-def _exp(machine: Machine, x: Tensor, node: ast.Call, library: str) -> Value:
+def _exp(machine: Machine, x: Tensor, node: ast.Call, framework: str) -> Value:
     """exp(x), remembered by the text of x; `guarded` where x cannot be large."""
     if x.kind == "log_softmax":
-        return tensor("softmax", machine.place(node), library=library, width=x.width)
+        return tensor("softmax", machine.place(node), framework=framework, width=x.width)
     calm = (
         x.kind in ("shifted", "minus", "difference", *PROBABILITIES, "log_sigmoid", "fresh", "index") or not node.args
     )
     text = ast.dump(node.args[0]) if node.args else ""
     tame = node.args and _is_tame(node.args[0])
-    return tensor("exp", machine.place(node), of=text, guarded=calm or bool(tame), library=library)
+    return tensor("exp", machine.place(node), of=text, guarded=calm or bool(tame), framework=framework)
 
 
 def _is_tame(node: ast.expr) -> bool:
@@ -188,14 +188,14 @@ def _random_labels(machine: Machine, args: Args, node: ast.Call) -> Value:
 def _one_hot(machine: Machine, args: Args, node: ast.Call) -> Value:
     """torch's one_hot is of integers."""
     return tensor(
-        "one_hot", machine.place(node), floating=False, library="torch", width=_int(args.constant(1, "num_classes"))
+        "one_hot", machine.place(node), floating=False, framework="torch", width=_int(args.constant(1, "num_classes"))
     )
 
 
 def _categorical(machine: Machine, args: Args, node: ast.Call) -> Value:
     """Keras' to_categorical is of floating numbers."""
     del args
-    return tensor("one_hot", machine.place(node), floating=True, library="keras")
+    return tensor("one_hot", machine.place(node), floating=True, framework="keras")
 
 
 def _int(value: Any) -> int | None:

@@ -297,7 +297,7 @@ def _reduced(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Call)
     if name == "sum":
         return replace(x, kind="sum_exp", root=Root()) if x.kind == "exp" else x if x.kind == "loss" else tensor()
     place = machine.place(node)
-    if name == "max" and (args.positional or "dim" in args.keywords) and x.library != "numpy":
+    if name == "max" and (args.positional or "dim" in args.keywords) and x.framework != "numpy":
         top = tensor("maximum", place)
         return Items((top, tensor("label", place, floating=False)))
     return tensor("maximum", place)

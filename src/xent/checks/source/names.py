@@ -15,7 +15,7 @@ class Loss(NamedTuple):
     binary: bool
     input: tuple[int, tuple[str, ...]] = (0, ("input",))
     target: tuple[int, tuple[str, ...]] = (1, ("target",))
-    library: str = "torch"
+    framework: str = "torch"
     sparse: bool | None = None
 
 
@@ -127,12 +127,12 @@ LOSSES = {
     "torch.nn.functional.binary_cross_entropy": Loss("probabilities", True),
     "torch.nn.functional.binary_cross_entropy_with_logits": Loss(*_BINARY),
     "torch.nn.functional.kl_div": Loss("log_probabilities", True),
-    "xent.cross_entropy": Loss(*_CLASSES, library="xent"),
-    "xent.cross_entropy_with_grad": Loss(*_CLASSES, library="xent"),
-    "xent.row_stats": Loss(*_CLASSES, library="xent"),
-    "xent.nll_loss": Loss("log_probabilities", False, (0, ("log_probs",)), library="xent"),
-    "xent.binary_cross_entropy": Loss("probabilities", True, (0, ("probs",)), library="xent"),
-    "xent.binary_cross_entropy_with_logits": Loss(*_BINARY, library="xent"),
+    "xent.cross_entropy": Loss(*_CLASSES, framework="xent"),
+    "xent.cross_entropy_with_grad": Loss(*_CLASSES, framework="xent"),
+    "xent.row_stats": Loss(*_CLASSES, framework="xent"),
+    "xent.nll_loss": Loss("log_probabilities", False, (0, ("log_probs",)), framework="xent"),
+    "xent.binary_cross_entropy": Loss("probabilities", True, (0, ("probs",)), framework="xent"),
+    "xent.binary_cross_entropy_with_logits": Loss(*_BINARY, framework="xent"),
     "optax.softmax_cross_entropy": Loss(*_CLASSES, (0, ("logits",)), (1, ("labels",)), "jax"),
     "optax.safe_softmax_cross_entropy": Loss(*_CLASSES, (0, ("logits",)), (1, ("labels",)), "jax"),
     "optax.softmax_cross_entropy_with_integer_labels": Loss(*_CLASSES, (0, ("logits",)), (1, ("labels",)), "jax"),

@@ -77,7 +77,7 @@ def _sum(op: ast.operator, left: Value, right: Value) -> Value:
         if x.kind in PROBABILITIES and constant == 1 and isinstance(op, ast.Sub) and x is right:
             return replace(x, complement=not x.complement, root=Root())
         if x.kind == "exp" and constant == 1 and isinstance(op, ast.Add):
-            return tensor("one_plus_exp", x.place, library=x.library)
+            return tensor("one_plus_exp", x.place, framework=x.framework)
         if x.kind == "loss" or (x.kind == "sum_exp" and abs(constant) <= SMALL):
             return x
     if isinstance(op, ast.Sub) and isinstance(right, Tensor) and right.kind == "maximum":
@@ -106,11 +106,11 @@ def _ratio(machine: Machine, node: ast.AST, left: Value, right: Value) -> Value:
         if left.kind == "exp" and right.kind == "sum_exp" and left.of is not None and left.of == right.of:
             if not left.guarded:
                 machine.find("X021", node)
-            return tensor("softmax", place, library="own")
+            return tensor("softmax", place, framework="own")
         if left.kind == "exp" and right.kind == "one_plus_exp":
-            return tensor("sigmoid", place, library="own")
+            return tensor("sigmoid", place, framework="own")
     if isinstance(right, Tensor) and right.kind == "one_plus_exp" and number(left) == 1:
-        return tensor("sigmoid", place, library="own")
+        return tensor("sigmoid", place, framework="own")
     if isinstance(left, Tensor) and left.kind == "loss":
         divided = number(right) != 1
         return replace(left, of=("divided", left.of) if divided else left.of)

@@ -193,7 +193,7 @@ class Tensor(Value):
     kind: str = ""
     place: Place | None = None
     certain: bool = True
-    library: str = ""
+    framework: str = ""
     width: int | None = None
     ndim: int | None = None
     whole: bool = True  # whole rows of classes, not single elements
