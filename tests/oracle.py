@@ -247,6 +247,39 @@ def reduced(values, slopes, divisors, nothing, cotangent, *, z_loss: bool) -> Re
     return Result(np.asarray(value), slope, np.asarray(value_scale), slope_scale)
 
 
+def target_row(i: int, indices, q_rows, weights: np.ndarray, factor: Any, smoothing: float, keep: np.ndarray):
+    """q of row i over the classes that exist: one-hot or given, smoothed, then weighted."""
+    q = np.zeros(keep.shape, Real)
+    if indices is not None:
+        q[indices[i]] = 1
+    else:
+        q = q_rows[i]
+    q = (1 - Real(smoothing)) * q + Real(smoothing) / keep.sum() * keep
+    return (q * weights * factor)[keep]
+
+
+def capped_row(z: np.ndarray, softcap: float | None, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """The logits of a row, soft-capped and divided by the temperature, and their derivative by what they were."""
+    capped = z if softcap is None else softcap * np.tanh(z / Real(softcap))
+    slope = np.ones(z.shape, Real) if softcap is None else 1 / np.cosh(z / Real(softcap)) ** 2
+    return capped / Real(temperature), slope / Real(temperature)
+
+
+def z_loss_row(r: Row, factor: Any, slope: np.ndarray, rough: Any) -> tuple[Any, ...]:
+    """factor·lse² of a row, its scale, its derivative by the input and that one's scale."""
+    p_scale = r.p_scale * slope + rough * r.p
+    value, value_scale = factor * r.lse**2, factor * 2 * np.abs(r.lse) * r.lse_scale
+    return value, value_scale, 2 * factor * r.lse * r.p * slope, 2 * factor * r.lse_scale * p_scale
+
+
+def each_row(values, slopes, batch: tuple[int, ...], axis: int, cotangent) -> Result:
+    """The losses of the rows as they are, with a cotangent of each."""
+    (loss, loss_scale, extra, extra_scale), g = values, np.ones(batch) if cotangent is None else np.asarray(cotangent)
+    g = np.expand_dims(g.astype(Real), axis)
+    value, value_scale = (np.reshape(part, batch) for part in (loss + extra, loss_scale + extra_scale))
+    return Result(value, (slopes[0] + slopes[2]) * g, value_scale, (slopes[1] + slopes[3]) * np.abs(g))
+
+
 def cross_entropy(
     x,
     target,
@@ -282,65 +315,42 @@ def cross_entropy(
     sample = row_weights(sample_weight, batch)
 
     rows = to_rows(x, axis)
-    loss, extra = np.zeros(len(rows), Real), np.zeros(len(rows), Real)
-    loss_scale, extra_scale = np.zeros(len(rows), Real), np.zeros(len(rows), Real)
+    loss, extra, loss_scale, extra_scale = (np.zeros(len(rows), Real) for _ in range(4))
     gradient, gradient_scale, extra_gradient, extra_gradient_scale = (np.zeros(rows.shape, Real) for _ in range(4))
     divisor, counted = Real(0), Real(0)
     for i, raw in enumerate(rows):
-        ignored = indices is not None and indices[i] == ignore_index
-        if ignored:
+        if indices is not None and indices[i] == ignore_index:
             continue
         counted += sample[i]
         divisor += sample[i] * (weights[indices[i]] if indices is not None else 1)
         if sample[i] == 0:
             continue
         keep = masks[i]
-        q = np.zeros(classes, Real)
-        if indices is not None:
-            q[indices[i]] = 1
-        else:
-            q = q_rows[i]
-        q = (1 - Real(label_smoothing)) * q + Real(label_smoothing) / keep.sum() * keep
-        q = (q * weights * sample[i])[keep]
-        z = raw[keep]
-        capped = z if softcap is None else softcap * np.tanh(z / Real(softcap))
-        slope = np.ones(z.shape, Real) if softcap is None else 1 / np.cosh(z / Real(softcap)) ** 2
-        z, slope = capped / Real(temperature), slope / Real(temperature)
+        q = target_row(i, indices, q_rows, weights, sample[i], label_smoothing, keep)
+        z, slope = capped_row(raw[keep], softcap, temperature)
         if log_probs:
             loss[i], loss_scale[i] = -select(q, z).sum(), np.abs(select(q, z)).sum()
             gradient[i], gradient_scale[i] = spread(-q, keep, 0), spread(np.abs(q), keep, 0)
             continue
-        finite = np.abs(z[np.isfinite(z)]).max(initial=0)
         off = 0 if logit_error is None else np.reshape(logit_error, -1)[i] / Real(temperature)
-        r = row(z, q, off + (0 if softcap is None and temperature == 1 else finite))
+        changed = softcap is not None or temperature != 1
+        r = row(z, q, off + (np.abs(z[np.isfinite(z)]).max(initial=0) if changed else 0))
         loss[i], loss_scale[i] = r.loss, r.loss_scale
         gradient[i] = spread(r.gradient * slope, keep, 0)
-        rough = (np.abs(r.gradient) if softcap is not None else 0) / Real(temperature)
-        gradient_scale[i] = spread(r.gradient_scale * slope + rough, keep, 0)
+        rough = (softcap is not None) / Real(temperature)  # the slope of the cap is rounded too
+        gradient_scale[i] = spread(r.gradient_scale * slope + rough * np.abs(r.gradient), keep, 0)
         if z_loss:
-            factor = z_loss * sample[i]
-            extra[i], extra_scale[i] = factor * r.lse**2, factor * 2 * np.abs(r.lse) * r.lse_scale
-            extra_gradient[i] = spread(2 * factor * r.lse * r.p * slope, keep, 0)
-            extra_gradient_scale[i] = spread(
-                2
-                * factor
-                * r.lse_scale
-                * (r.p_scale * slope + (r.p if softcap is not None else 0) / Real(temperature)),
-                keep,
-                0,
-            )
+            parts = z_loss_row(r, z_loss * sample[i], slope, rough)
+            extra[i], extra_scale[i] = parts[:2]
+            extra_gradient[i], extra_gradient_scale[i] = (spread(part, keep, 0) for part in parts[2:])
     gradients = (gradient, gradient_scale, extra_gradient, extra_gradient_scale)
-    slopes = [from_rows(g, x.shape, axis) for g in gradients]
-    values = (loss, loss_scale, extra, extra_scale)
+    slopes, values = [from_rows(g, x.shape, axis) for g in gradients], (loss, loss_scale, extra, extra_scale)
     if reduction == "none":
-        g = np.expand_dims((np.ones(batch) if cotangent is None else np.asarray(cotangent)).astype(Real), axis)
-        value, value_scale = (np.reshape(part, batch) for part in (loss + extra, loss_scale + extra_scale))
-        return Result(value, (slopes[0] + slopes[2]) * g, value_scale, (slopes[1] + slopes[3]) * np.abs(g))
-    one, two = Real(1), Real(1)
-    if reduction == "mean":
-        one, two = (divisor, counted) if denominator is None else (Real(denominator), Real(denominator))
+        return each_row(values, slopes, batch, axis, cotangent)
+    divisors = (divisor, counted) if denominator is None else (Real(denominator), Real(denominator))
+    divisors = divisors if reduction == "mean" else (Real(1), Real(1))
     nothing = Real(0.0 if on_empty == "zero" else np.nan)
-    return reduced(values, slopes, (one, two), nothing, cotangent, z_loss=bool(z_loss))
+    return reduced(values, slopes, divisors, nothing, cotangent, z_loss=bool(z_loss))
 
 
 class LinearResult(NamedTuple):
