@@ -375,3 +375,14 @@ def test_a_language_model_learns_the_same(precision, way) -> None:
         float(line.split()[-1]) for line in (text.splitlines()[0], text.partition("\nthe curves")[0].splitlines()[-1])
     )
     assert last < first - 0.3
+
+
+def test_numpy_says_nothing_of_what_it_meets_knowingly() -> None:
+    x, weight = np.array([[np.inf, np.inf], [1.0, 2.0]]), np.array([[1.0, 1.0], [1.0, -1.0], [0.5, 1.0]])
+    normaliser = float(xent.logsumexp(weight @ x[1]))
+    loss, gradients = xent.linear_cross_entropy_with_grad(x, weight, np.array([-100, 0]))
+    assert float(loss) == pytest.approx(normaliser - 3)
+    assert np.isfinite(gradients[0]).all()
+    stats = xent.linear_row_stats(x, weight)
+    assert np.isnan(stats.lse[0])
+    assert stats.lse[1] == pytest.approx(normaliser)

@@ -36,10 +36,16 @@ def cast(x: Array, dtype: Any) -> Array:
     return x.to(dtype) if is_torch(x) else namespace(x).astype(x, dtype)
 
 
+def _numpy_product(a: Array, b: Array, out: Array = None) -> Array:
+    """a·b; BLAS may raise floating-point flags for what lies beside its operands, and NaN is met knowingly."""
+    with np.errstate(all="ignore"):
+        return np.matmul(a, b, out=out)
+
+
 def logits(x: Array, weight: Array, bias: Array, out: Array) -> None:
     """x·Wᵀ + b."""
     if not is_torch(x):
-        np.matmul(x, weight.T, out=out)
+        _numpy_product(x, weight.T, out)
         if bias is not None:
             out += bias
         return
@@ -55,7 +61,7 @@ def input_gradient(z: Array, weight: Array, out: Array) -> None:
     if is_torch(z):
         sys.modules["torch"].mm(z, weight, out=out)
     else:
-        np.matmul(z, weight, out=out)
+        _numpy_product(z, weight, out)
 
 
 def add_weight_gradient(total: Array, z: Array, x: Array, *, first: bool) -> None:
@@ -67,7 +73,7 @@ def add_weight_gradient(total: Array, z: Array, x: Array, *, first: bool) -> Non
     step = len(total) if wide else BLOCK
     for start in range(0, len(total), step):
         block = slice(start, start + step)
-        part = sys.modules["torch"].mm(z[:, block].t(), x, **wide) if is_torch(z) else z[:, block].T @ x
+        part = sys.modules["torch"].mm(z[:, block].t(), x, **wide) if is_torch(z) else _numpy_product(z[:, block].T, x)
         if first:
             total[block] = part
         else:
