@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
+import mmap
 import multiprocessing
 import os
 import subprocess
@@ -242,6 +243,29 @@ def test_a_large_gradient_has_the_order_of_the_logits() -> None:
     wanted = torch.softmax(x.detach(), 1)
     wanted[:, 0] -= 1
     torch.testing.assert_close(x.grad, wanted)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MAP_ANONYMOUS"), reason="needs memory that is only promised")
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_21_offsets_beyond_32_bits(axis: int) -> None:
+    """Rows, or classes, 2**30 elements apart: the memory between them is promised and never touched."""
+    step = 2**30
+    try:
+        memory = mmap.mmap(-1, (2 * step + 8) * 2, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        pytest.skip("this system promises no 4 GiB")
+    apart = np.frombuffer(memory, np.float16)
+    shape = (3, 5)
+    x = np.lib.stride_tricks.as_strided(apart, shape, (2 * step, 2), writeable=True)
+    x[...] = np.random.default_rng(0).normal(size=shape)
+    y = np.arange(3) if axis == -1 else np.arange(5) % 3
+    for got, wanted in zip(
+        xent.cross_entropy_with_grad(x, y, axis=axis), xent.cross_entropy_with_grad(x.copy(), y, axis=axis), strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    _, gradient = xent.cross_entropy_with_grad(x.copy(), y, axis=axis)
+    xent.cross_entropy_with_grad(x, y, axis=axis, inplace=True)
+    np.testing.assert_array_equal(x, gradient)
 
 
 def test_the_gradient_is_handed_on_without_a_copy() -> None:

@@ -6,6 +6,7 @@ options and the canonical form are the same as `cross_entropy`'s.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from typing import Any, NamedTuple
@@ -186,7 +187,8 @@ def _linear(x: Array, head: Head) -> Array:
         return sys.modules["torch"].nn.functional.linear(x, weight, bias)
     xp = namespace(x)
     x, weight = (xp.astype(part, head.dtype, copy=False) for part in (x, weight))
-    z = xp.matmul(x, xp.matrix_transpose(weight))
+    with np.errstate(all="ignore") if is_numpy(x) else contextlib.nullcontext():  # see _products
+        z = xp.matmul(x, xp.matrix_transpose(weight))
     return z if bias is None else z + xp.astype(bias, head.dtype, copy=False)
 
 

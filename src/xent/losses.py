@@ -78,10 +78,12 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     dtype
         The result's dtype; input's own by default (float32 under torch's autocast). Sums are float32 or wider.
     inplace
-        Lets the gradient overwrite input, whose version counter is bumped; one backward pass, of input alone.
+        Lets the gradient overwrite input, whose version counter is bumped; one backward pass, of input alone. A
+        cotangent other than 1 multiplies what is stored there, in sixteen bits too: no place for a float16 loss scale.
     check
-        "auto" and True look for mistakes whose values can be read without waiting; False leaves out all but the class
-        indices, which are always checked: where they cannot be read (on a GPU, in a trace) the row is NaN.
+        "auto" looks for mistakes whose values can be read without waiting, at the logits themselves in the first calls
+        from each place alone; True looks at every row of every call; False leaves out all but the class indices, which
+        are always checked: where they cannot be read (on a GPU, in a trace) the row is NaN.
 
     Returns
     -------
@@ -102,7 +104,8 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     Warns
     -----
     MisuseWarning
-        For one output unit, probabilities that do not sum to 1, and a class axis that can be read two ways.
+        For one output unit, probabilities that do not sum to 1, a class axis that can be read two ways, a softmax or
+        sigmoid before the loss, and NaN.
 
     Examples
     --------

@@ -1,9 +1,9 @@
 """torch's own kernel for plain calls on the CPU: in float64, and taken for the rows where it is exact enough.
 
-One kernel call takes the time of a few of the definition's thirty: this is the fast room for small batches. torch's
-loss is (z − m) − log Σ exp(z − m), in float64 right to about 2⁻⁵⁰ absolutely; rounded to float32 that is exact unless a
-row's loss is below 2⁻²⁴ (its class's probability rounds to 1) or not finite. Such rows are named, and the caller takes
-the definition for them.
+Where the C++ room is not built this is the fast way of small batches: one kernel call takes the time of a few of the
+definition's thirty. torch's loss is (z − m) − log Σ exp(z − m), in float64 right to about 2⁻⁵⁰ absolutely; rounded to
+float32 that is exact unless a row's loss is below 2⁻²⁴ (its class's probability rounds to 1) or not finite. Such rows
+are named, and the caller takes the definition for them.
 """
 
 from __future__ import annotations
