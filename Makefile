@@ -52,7 +52,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 docs: $(INSTALLED)
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs xent '!xent._' '!xent.cli'
+	$(BIN)/pdoc --docformat numpy --output-directory build/docs xent '!xent._' '!xent.cli' '!xent.backends'
 
 rules: $(INSTALLED)
 	$(BIN)/python -c 'from xent.checks.rules import page; print(page(), end="")' > docs/rules.md
