@@ -399,6 +399,16 @@ def test_row_stats_options_and_absent_target(backend):
         )
 
 
+def test_row_stats_of_a_row_of_weight_zero(backend):
+    """It costs nothing, but its log-probability is that of its logits, NaN too."""
+    x = np.array([[np.nan, 0.0, 1.0], [1.0, 2.0, 0.0]])
+    x, y, rows = backend.array(x, "float32"), backend.array(np.array([1, 0])), backend.array(np.zeros(2), "float32")
+    stats = xent.row_stats(x, y, sample_weight=rows, check=False)
+    np.testing.assert_array_equal(backend.numpy(stats.loss), 0)
+    expected = [np.nan, 1 - np.logaddexp.reduce([1.0, 2.0, 0.0])]
+    np.testing.assert_allclose(backend.numpy(stats.target_log_prob), expected, rtol=1e-6)
+
+
 def test_row_stats_are_differentiable(differentiating):
     backend = differentiating
     x = np.concatenate([np.random.default_rng(9).normal(size=(4, 6)) * 3, [[0.0] * 6, [40.0, 0, 1, 2, 3, 4]]])

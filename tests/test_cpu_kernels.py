@@ -309,13 +309,41 @@ def test_backward_needs_the_logits_as_they_were() -> None:
         loss.sum().backward()
 
 
+@pytest.mark.parametrize("loss", ["quick", "general", "binary"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_14_no_pass_changes_what_another_gave(loss: str, dtype: torch.dtype) -> None:
+    x, y = torch.randn(4, 5).to(dtype).requires_grad_(), torch.tensor([0, 1, 2, 3])
+    if loss == "binary":
+        value = xent.binary_cross_entropy_with_logits(x, torch.rand(4, 5).to(dtype))
+    else:
+        value = xent.cross_entropy(x, y, **({"sample_weight": torch.ones(4)} if loss == "general" else {}))
+    (first,) = torch.autograd.grad(value, x, retain_graph=True)
+    before = first.clone()
+    first.neg_()  # a caller may do with it what it likes
+    (second,) = torch.autograd.grad(value, x, retain_graph=True)
+    torch.testing.assert_close(second, before, rtol=0, atol=0)
+    (third,) = torch.autograd.grad(value, x, torch.tensor(2.0).to(dtype))
+    torch.testing.assert_close(second, before, rtol=0, atol=0)
+    torch.testing.assert_close(third, 2 * before, rtol=2**-7, atol=0)
+
+
 @pytest.mark.parametrize("options", [{"reduction": "none"}, {}, {"sample_weight": torch.ones(3)}])
 def test_backward_needs_the_target_as_it_was(options: dict) -> None:
     x, y = torch.randn(3, 4, dtype=torch.bfloat16, requires_grad=True), torch.tensor([0, 1, 2])
     loss = xent.cross_entropy(x, y, **options)
     y.zero_()
     with pytest.raises(RuntimeError, match=r"int64 tensor of shape \(3,\) once more .* modify a copy"):
+        torch.autograd.grad(loss.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"int64 tensor of shape \(3,\) once more .* modify a copy"):
         (loss.sum() * 3).backward()
+
+
+def test_a_binary_loss_needs_its_weights_as_they_were() -> None:
+    x, weight = torch.randn(3, 4, requires_grad=True), torch.ones(3, 4)
+    loss = xent.binary_cross_entropy_with_logits(x, torch.rand(3, 4), weight, reduction="none")
+    weight.zero_()
+    with pytest.raises(RuntimeError, match=r"float32 tensor of shape \(3, 4\) once more"):
+        loss.sum().backward()
 
 
 def test_a_second_backward_pass_says_what_it_needs() -> None:

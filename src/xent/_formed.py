@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -22,6 +23,24 @@ class Call(Protocol):
 
     def slow(self, x: Array) -> Array:
         """The loss in differentiable operations."""
+
+
+class Again(NamedTuple):
+    """A call by its two functions, and the tensors that they need as they were, with their versions."""
+
+    gradient: Callable[[Array, Array], Array]
+    composed: Callable[[Array], Array]
+    tensors: tuple[tuple[Array, int], ...]
+
+    def again(self, x: Array, g: Array) -> Array:
+        """The gradient by x for a cotangent."""
+        unchanged(*self.tensors)
+        return self.gradient(x, g)
+
+    def slow(self, x: Array) -> Array:
+        """The loss in differentiable operations."""
+        unchanged(*self.tensors)
+        return self.composed(x)
 
 
 class Formed(torch.autograd.Function):
@@ -80,14 +99,16 @@ def _batched(ctx: Any, g: Array) -> Array:
 
 
 def _gradient(ctx: Any, g: Array) -> Array:
-    """The gradient for a cotangent; memory that no later pass needs is given away with it."""
-    gradient = ctx.gradient
+    """The gradient for a cotangent; memory that no later pass needs is given away with it, other is never shared."""
+    gradient, kept = ctx.gradient, _keeps_graph()
     unit = gradient is not None and g.ndim == 0 and g.item() == 1
-    if not unit and (gradient is None or gradient.dtype in NARROW):
+    if gradient is None or (gradient.dtype in NARROW and not unit):
         gradient = ctx.call.again(_saved(ctx).detach(), g)
+    elif kept:
+        gradient = gradient.clone() if unit else gradient * g
     elif not unit:
-        gradient = gradient * g if _keeps_graph() else gradient.mul_(g)
-    if not _keeps_graph():
+        gradient.mul_(g)
+    if not kept:
         ctx.x = ctx.gradient = None
     return gradient
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,19 +129,6 @@ def gradient_for(rows: Rows, g: Array) -> Array:
     return _kernel(rows, lambda *call: tuple(float(part) * factor for part in _reduction.scales(*call)))[1]
 
 
-class Again(NamedTuple):
-    """A call of the general way; see _formed.Call."""
-
-    rows: Rows
-    slow: Slow
-    versions: Any
-
-    def again(self, x: Array, g: Array) -> Array:
-        """The gradient for a cotangent."""
-        _formed.unchanged(*self.versions)
-        return gradient_for(self.rows._replace(x=x), g)
-
-
 def _by_room(rows: Rows, slow: Slow) -> Array:
     """The reduced loss from the C++ room, tied to x if a gradient may be asked for.
 
@@ -154,13 +141,11 @@ def _by_room(rows: Rows, slow: Slow) -> Array:
     else:
         loss, square = cpu.cross_entropy(own)
         value, gradient = _reduced(own, loss, square), None
-    return (
-        _formed.tied(
-            x, value, gradient, Again(own, slow, _formed.versions(own.y, own.q, own.weight, own.sample_weight))
-        )
-        if wanted
-        else value
-    )
+    if not wanted:
+        return value
+    tensors = _formed.versions(own.y, own.q, own.weight, own.sample_weight)
+    call = _formed.Again(lambda x, g: gradient_for(own._replace(x=x), g), slow, tensors)
+    return _formed.tied(x, value, gradient, call)
 
 
 @torch.no_grad()
@@ -213,15 +198,9 @@ def _binary_kernel(call: Binary, g: Array = None) -> tuple[Array, Array]:
     return _reduction.quotient(sums, divisor, call.options.on_empty).to(call.dtype), gradient
 
 
-class AgainBinary(NamedTuple):
-    """A call of a binary loss; see _formed.Call."""
-
-    call: Binary
-    slow: Slow
-
-    def again(self, x: Array, g: Array) -> Array:
-        """The gradient for a cotangent."""
-        return _binary_kernel(self.call._replace(x=x), g)[1]
+def binary_gradient_for(call: Binary, g: Array) -> Array:
+    """The derivative by x for a cotangent: of the reduced loss, or of each element."""
+    return _binary_kernel(call, g)[1]
 
 
 def _binary_by_room(call: Binary, slow: Slow) -> Array:
@@ -234,7 +213,11 @@ def _binary_by_room(call: Binary, slow: Slow) -> Array:
         loss = cpu.binary_cross_entropy_with_logits(own)
         loss = loss if call.options.reduction == "none" else loss.double()
         value, gradient = _reduction.reduce_elements(loss, call.options, call.dtype), None
-    return _formed.tied(x, value, gradient, AgainBinary(own, slow)) if wanted else value
+    if not wanted:
+        return value
+    tensors = _formed.versions(own.y, own.weight, own.pos_weight)
+    call_again = _formed.Again(lambda x, g: binary_gradient_for(own._replace(x=x), g), slow, tensors)
+    return _formed.tied(x, value, gradient, call_again)
 
 
 @torch.no_grad()

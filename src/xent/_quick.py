@@ -19,6 +19,7 @@ from .backends import cpu
 TENSORS = (torch.Tensor, torch.nn.Parameter)
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS = {torch.float32: torch.float32, torch.float64: torch.float64}
+PLAIN: dict[str, Any] = {"reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0, "check": "auto"}
 SHORT = 2048
 SMALL = 1 << 15  # numbers below which one thread, and torch's own memory, are best
 _stack = torch._C._functorch.peek_interpreter_stack
@@ -90,16 +91,12 @@ def _settings(options: dict[str, Any]) -> tuple[bool, int, float] | None:
     """(whether a mean, ignore_index, label_smoothing) of options that are plain and in their ranges, else None."""
     if not options:
         return True, -100, 0.0
-    known = 0
-    reduction, ignore, smoothing = "mean", -100, 0.0
-    if "reduction" in options:
-        reduction, known = options["reduction"], known + 1
-    if "ignore_index" in options:
-        ignore, known = options["ignore_index"], known + 1
-    if "label_smoothing" in options:
-        smoothing, known = options["label_smoothing"], known + 1
-    right = type(ignore) is int and type(smoothing) is float and 0.0 <= smoothing <= 1.0
-    if known != len(options) or not right or not -(2**63) <= ignore < 2**63:
+    given = {**PLAIN, **options}
+    if len(given) != len(PLAIN):
+        return None
+    reduction, ignore, smoothing, check = given.values()
+    right = type(reduction) is str and type(ignore) is int and type(smoothing) is float and type(check) in (str, bool)
+    if not right or not -(2**63) <= ignore < 2**63 or not 0.0 <= smoothing <= 1.0 or check not in ("auto", True, False):
         return None
     return (reduction == "mean", ignore, smoothing) if reduction in ("mean", "sum") else None
 
@@ -130,12 +127,7 @@ def _run(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[
 def cross_entropy(x: Array, y: Array, options: dict[str, Any], general: Any) -> Array | None:
     """The loss of a plain call, tied to x."""
     wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
-    result = _run(x, y, options, wanted=wanted)
-    return (
-        _formed.tied(x, *result, Plain(y, y._version, options, general))
-        if wanted and result is not None
-        else result and result[0]
-    )
+    return _tied(x, y, _run(x, y, options, wanted=wanted), options, general)
 
 
 def with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, Array] | None:
@@ -149,7 +141,7 @@ def _tied(
     """The value, tied to x if a gradient was formed with it."""
     if result is None or result[1] is None:
         return result and result[0]
-    return _formed.tied(x, *result, Plain(y, y._version, options, general))
+    return _formed.tied(x, *result, Plain(y, y._version, {**options, "check": False}, general))
 
 
 def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[Array, Array] | None:
@@ -157,14 +149,10 @@ def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) ->
     kernels = cpu.kernels()
     if kernels is None or not eager(x, y) or x.shape != y.shape or y.dtype is not SUMS.get(x.dtype):
         return None
-    looks = options.get("check", "auto")
-    settings = _settings({name: value for name, value in options.items() if name != "check"})
-    count = x.numel()
-    if settings is None or settings[1] != -100 or not count or looks not in ("auto", True, False):
+    settings, count = _settings(options), x.numel()
+    if settings is None or "ignore_index" in options or not count:
         return None
     if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or y.is_neg() or y.requires_grad:
-        return None
-    if x.dtype in _formed.NARROW and torch.is_autocast_enabled("cpu"):
         return None
     mean, _, smoothing = settings
     kernels, scale, where, gradient = cpu.ready(), 1 / count if mean else 1.0, 0, None
@@ -173,7 +161,9 @@ def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) ->
         where = gradient.data_ptr()
     kind, wide = TYPES[x.dtype], x.dtype is torch.float64
     places = x.data_ptr(), y.data_ptr(), 0, 0, 0
-    total = kernels.binary(kind, wide, count, 1, *places, smoothing, 0.0, 1.0, scale, where, 0, looks is not False)
+    total = kernels.binary(
+        kind, wide, count, 1, *places, smoothing, 0.0, 1.0, scale, where, 0, options.get("check") is not False
+    )
     return None if total is None else (torch.tensor(total / count if mean else total, dtype=x.dtype), gradient)
 
 

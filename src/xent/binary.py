@@ -91,7 +91,7 @@ def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) ->
 
     name = "binary_cross_entropy_with_logits"
     call = _validate.binary(name, input, target, validated(name, None, options, BinaryOptions))
-    return _fused.AgainBinary(call, _elements).again(input, cotangent)
+    return _fused.binary_gradient_for(call, cotangent)
 
 
 def loss_and_gradient(

@@ -151,7 +151,8 @@ def target_losses(rows: Rows, rules: Any) -> tuple[Array, Array]:
     z = logits(inputs(rows), rows)
     q = plain_target(rows, z)
     loss, square = rules.row_loss(z, target(rows, q)), z_squared(rows, z, rules)
-    return loss if square is None else loss + rows.options.z_loss * square, -rules.row_loss(z, q)
+    as_given = z if rows.sample_weight is None else logits(inputs(rows._replace(sample_weight=None)), rows)
+    return loss if square is None else loss + rows.options.z_loss * square, -rules.row_loss(as_given, q)
 
 
 def nll(rows: Rows) -> Array:
