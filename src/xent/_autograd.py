@@ -10,6 +10,7 @@ import functools
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from . import _definition as definition
 from . import _plain as plain
@@ -28,6 +29,12 @@ class _Rule(torch.autograd.Function):
         """Save the inputs, for both directions."""
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # Dynamo cannot trace the question
+def transforming() -> bool:
+    """Whether a transform runs that has to see the operations: torch.func's, or dual numbers; also while compiling."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _column(g: Array) -> Array:

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
-from torch.autograd import forward_ad
 
-from . import _autograd, _chunks, _quick, losses
+from . import _autograd, _chunks, _formed, _quick, losses
 from ._arrays import tracing
 from ._definition import Array
 from ._head import Head, counted, unattached, whole
@@ -39,12 +38,7 @@ def quick(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Arra
     if bias is not None and not (_is_plain(bias) and bias.dtype == x.dtype and bias.shape == weight.shape[:1]):
         return None
     options = {name: value for name, value in given.items() if name != "linear_bias"}
-    if (
-        torch.is_autocast_enabled("cpu")
-        or len(target) != len(x)
-        or target.min().item() < 0
-        or "ignore_index" in options
-    ):
+    if torch.is_autocast_enabled("cpu") or len(target) != len(x) or target.min().item() < 0:
         return None
     return _quick.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options, losses)
 
@@ -64,7 +58,7 @@ def _plain_tensors(head: Head) -> bool:
 def _transformed(head: Head) -> bool:
     """Whether a transform runs that has to see the operations: torch.func, dual numbers, tracing, a tensor subclass."""
     parts = (head.x, head.weight, head.bias, head.rows.y, head.rows.q)
-    if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+    if _autograd.transforming():
         return True
     return torch._C._get_tracing_state() is not None or any(tracing(part) for part in parts if part is not None)
 
@@ -92,7 +86,7 @@ def cross_entropy(head: Head) -> Any:
     stats = head.rows.options.return_stats
     if not _plain_tensors(head) or _whole_serves(head):
         return defined(head, stats=stats)
-    if torch.compiler.is_compiling() and not stats:
+    if torch.compiler.is_compiling() and not stats and not _autograd.transforming():
         from . import _chunked_operator
 
         return _chunked_operator.cross_entropy(head, _wanted(head))
@@ -142,10 +136,11 @@ def defined(head: Head, *, stats: bool) -> Any:
 def defined_stats(head: Head) -> losses.RowStats:
     """The statistics on all the logits; what concerns the target, from the rows that count."""
     told = losses.statistics(whole(head, every_row=True))
-    if counted(head.rows) is None:
+    if counted(head.rows) is None or told.target_log_prob is None:
         return told
     own = losses.statistics(whole(head))
-    return told._replace(loss=own.loss, target_log_prob=own.target_log_prob)
+    unknown = told.target_log_prob.detach().isnan()  # a row of weight 0 whose features are not finite
+    return told._replace(loss=own.loss, target_log_prob=own.target_log_prob.masked_fill(unknown, torch.nan))
 
 
 def _defined_outputs(head: Head, stats: bool) -> tuple[Array, ...]:
@@ -173,27 +168,31 @@ class Chunked(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         with torch.autocast(x.device.type, enabled=False):
             value, loss, told, gradients, ctx.factor = _pass(ctx.head, wanted, stats)
-        ctx.save_for_backward(x, weight, bias, *gradients)
-        ctx.head = ctx.head._replace(x=None, weight=None, bias=None)
+        ctx.save_for_backward(x, weight, bias)
+        rows = ctx.head.rows
+        ctx.tensors = _formed.versions(rows.y, rows.q, rows.weight, rows.sample_weight, rows.where)
+        ctx.gradients, ctx.head = gradients, ctx.head._replace(x=None, weight=None, bias=None)
         if not stats:
             return value
         ctx.mark_non_differentiable(told[2])
-        return value, loss, *told
+        return value, loss.clone() if loss is value and loss is not None else loss, *told
 
     @staticmethod
     def backward(ctx: Any, *upstream: Array) -> Any:
         """The kept gradients times the cotangent, and those of the rows; by the definition, if to be differentiated."""
         if all(g is None for g in upstream):
             return None, None, None, None, None, None
-        x, weight, bias, *kept = ctx.saved_tensors
+        x, weight, bias = ctx.saved_tensors
         head = ctx.head._replace(x=x, weight=weight, bias=bias)
         reduced = head.rows.options.reduction != "none"
         alone = reduced and all(g is None for g in upstream[1:])
+        if not alone or torch.is_grad_enabled():
+            _formed.unchanged(*ctx.tensors)
         if torch.is_grad_enabled() or (not alone and any(_batched(g) for g in upstream)):
             return *_by_definition(head, ctx, upstream), None, None, None
         with torch.autocast(x.device.type, enabled=False):
             g = upstream[0]
-            total = [None, None, None] if not reduced or g is None else _times(kept, g / ctx.factor, head)
+            total = [None, None, None] if not reduced or g is None else _times(ctx, g, head)
             if not alone:
                 total = [_plus(*pair) for pair in zip(total, _of_rows(head, ctx.wanted, upstream), strict=True)]
         return *total, None, None, None
@@ -212,13 +211,15 @@ def _batched(g: Array) -> bool:
     return g is not None and (tracing(g) or torch._C._functorch.is_legacy_batchedtensor(g))
 
 
-def _times(kept: list[Array], g: Array, head: Head) -> list[Array]:
-    """Gradients times the cotangent, rounded once: in their own memory if the graph is not used again."""
+def _times(ctx: Any, g: Array, head: Head) -> list[Array]:
+    """The kept gradients times the cotangent: in their own memory if the graph is not used again."""
     again = _batched(g) or torch._C._autograd._get_current_graph_task_keep_graph()
+    kept, g = ctx.gradients, g.to(head.rows.sum_dtype) / ctx.factor
+    ctx.gradients = kept if again else None
     out: list[Array] = [None, None, None]
     for k, (part, like) in enumerate(zip(kept, (head.x, head.weight, head.bias), strict=True)):
         if part is not None:
-            scaled = part * g.to(part.dtype) if again else _scaled(part, g)
+            scaled = (part * g).to(part.dtype) if again else _scaled(part, g)
             out[k] = scaled.to(like.dtype).reshape(like.shape)
     return out
 

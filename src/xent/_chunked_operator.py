@@ -69,7 +69,12 @@ def _forward(*call: Any) -> Any:
     reduced = head.rows.options.reduction != "none"
     with torch.autocast(head.x.device.type, enabled=False):
         done = _chunks.forward(head, wanted if reduced else (False, False, False))
-    return done.value, *_full(done.gradients, head.x)
+    if done.factor == 1:
+        return done.value, *_full(done.gradients, head.x)
+    wide = head.rows.sum_dtype
+    return done.value, *_full(
+        [part if part is None else part.to(wide) / done.factor for part in done.gradients], head.x
+    )
 
 
 def _backward(upstream: Array, *call: Any) -> Any:
@@ -84,7 +89,8 @@ def _shapes(*call: Any, reduced: bool = True) -> list[Array]:
     """The gradients of a call, as to shape and dtype."""
     x, weight, (product, sums, _, wanted) = call[0], call[1], call[-4:]
     count, classes = math.prod(x.shape[:-1]), weight.shape[0]
-    shapes = ((count, x.shape[-1]), product), (weight.shape, sums), ((classes,), sums)
+    own = sums if reduced and call[11] == "mean" and product is torch.float16 else product  # see _chunks.factor
+    shapes = ((count, x.shape[-1]), own), (weight.shape, sums), ((classes,), sums)
     made = zip(shapes, wanted, strict=True)
     return [x.new_empty(s, dtype=kind) if w and reduced else x.new_empty(0) for (s, kind), w in made]
 
@@ -100,15 +106,17 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Array, ...]) -> None
     """Keep the gradients of a reduced loss, else the call."""
     ctx.rest, ctx.reduced = inputs[TENSORS:], inputs[11] != "none"
     ctx.likes = [(part.shape, part.dtype) if part is not None else None for part in inputs[:3]]
-    ctx.factor = _chunks.factor(inputs[-4], inputs[11], math.prod(inputs[0].shape[:-1]))
     ctx.save_for_backward(*(output[1:] if ctx.reduced else inputs[:TENSORS]))
 
 
 def _gradients(ctx: Any, upstream: Array, *_: Any) -> Any:
     """The gradients by every argument."""
+    if torch.is_grad_enabled():
+        text = "second derivatives do not pass through torch.compile's operator of linear_cross_entropy"
+        raise RuntimeError(f"{text}: call it outside of torch.compile, where they are right")
     if ctx.reduced:
-        g = upstream / ctx.factor
-        parts = [part * g.to(part.dtype) for part in ctx.saved_tensors]
+        g = upstream.to(ctx.rest[-3])
+        parts = [(part * g).to(part.dtype) for part in ctx.saved_tensors]
     else:
         parts = torch.ops.xent.linear_cross_entropy_rows(upstream, *ctx.saved_tensors, *ctx.rest)
     found = zip(parts, ctx.likes, ctx.rest[-1], strict=True)

@@ -25,6 +25,7 @@ from .backends import agnostic, cpu
 
 BUDGET = 48 * 2**20  # bytes of logits at one time
 NARROW = 28 * 2**20  # the same of sixteen bits, where the sum of the weight's gradient takes twice that gradient's own
+MOST = 4096  # rows of a chunk in float16: the sum of more could leave its range
 FEWEST = 128  # rows of a chunk, however many classes there are: fewer make the products slow
 CACHED = 2**17  # elements of a block of rows that the definition works on at one time
 
@@ -147,6 +148,7 @@ def chunk_rows(head: Head, count: int) -> int:
         return head.rows.options.chunk_size
     size = head.dtype.itemsize
     most: int = max((NARROW if size < 4 else BUDGET) // (head.classes * size), FEWEST)
+    most = min(most, MOST) if dtype_name(head.dtype) == "float16" else most
     even: int = math.ceil(count / max(1, math.ceil(count / most)))
     return max(1, min(most, -(-even // 16) * 16))
 
@@ -237,7 +239,7 @@ def _accumulate(totals: Gradients, place: Any, part: Rows, z: Array, weight: Arr
     if by_bias is not None:
         products.add_bias_gradient(by_bias, z)
     if by_weight is not None:
-        own = None if part.y is None else products.taken_out(z, x, part.y)
+        own = None if part.y is None else products.taken_out(z, x, part.y, by_weight.dtype)
         products.add_weight_gradient(by_weight, z, x, first=first)
         if own is not None:
             by_weight.index_add_(0, *own)
@@ -259,8 +261,9 @@ def forward(head: Head, wanted: Wanted = (False, False, False), *, stats: bool =
     loss = products.buffer(head.x, (count,), rows.sum_dtype, zero=True)
     square = None if rows.options.z_loss == 0 else products.buffer(head.x, (count,), rows.sum_dtype, zero=True)
     told = _stats_memory(head, count) if stats else None
-    larger = factor(head.dtype, rows.options.reduction, count)
-    scales = tuple(_number(scale, larger) for scale in _reduction.scales(rows, loss.reshape(batch)))
+    scales = _reduction.scales(rows, loss.reshape(batch))
+    larger = factor(head.dtype, rows.options.reduction, scales[0], count)
+    scales = tuple(_number(scale, larger) for scale in scales)
 
     def visit(part: Rows, place: Any) -> None:
         if told is not None:
@@ -334,10 +337,16 @@ def _stats_memory(head: Head, count: int) -> tuple[Array, ...]:
     )
 
 
-def factor(dtype: Any, reduction: str, count: int) -> float:
-    """A power of two that keeps the gradients of a mean inside float16's range until they are rounded for good."""
-    narrow = dtype_name(dtype) == "float16" and reduction == "mean"
-    return 2.0 ** round(math.log2(max(count, 1))) if narrow else 1.0
+def factor(dtype: Any, reduction: str, scale: Any, count: int) -> float:
+    """A power of two that keeps the gradients of a mean inside float16's range until they are rounded for good.
+
+    It undoes the mean's own scale, where the host can read that, else the number of rows.
+    """
+    if dtype_name(dtype) != "float16" or reduction != "mean":
+        return 1.0
+    known = isinstance(scale, float) or readable(scale)
+    divisor = (1 / float(scale) if scale else 1.0) if known else float(max(count, 1))
+    return 2.0 ** round(math.log2(divisor))
 
 
 def _number(scale: Any, larger: float) -> Any:

@@ -157,7 +157,9 @@ def selected(head: Head) -> Array:
     rows, xp = head.rows, namespace(head.x)
     counts = rows.live
     if rows.sample_weight is not None:
-        sound = (rows.sample_weight != 0) | xp.all(xp.isfinite(head.x), axis=-1)
+        finite = xp.all(xp.isfinite(head.x), axis=-1)
+        finite = xp.reshape(finite, (*finite.shape, *(1 for _ in rows.sample_weight.shape[finite.ndim :])))
+        sound = (rows.sample_weight != 0) | finite
         counts = sound if counts is None else counts & sound
     if counts is None:
         return head.x

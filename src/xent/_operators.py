@@ -20,7 +20,12 @@ READY = cpu.built()
 
 
 def serves(rows: Rows) -> bool:
-    """Whether a traced call is the operators': CPU tensors, every option but a mask, only the logits differentiated."""
+    """Whether a traced call is the operators': CPU tensors, every option but a mask, only the logits differentiated.
+
+    A transform inside the graph takes the definition.
+    """
+    if _autograd.transforming():
+        return False
     if not READY or rows.where is not None or rows.x.device.type != "cpu" or (rows.y is None and rows.q is None):
         return False
     return not any(p is not None and p.requires_grad for p in (rows.q, rows.weight, rows.sample_weight))

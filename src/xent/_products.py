@@ -80,16 +80,16 @@ def add_weight_gradient(total: Array, z: Array, x: Array, *, first: bool) -> Non
             total[block] += part
 
 
-def taken_out(z: Array, x: Array, y: Array) -> Any:
+def taken_out(z: Array, x: Array, y: Array, dtype: Any) -> Any:
     """Of a chunk whose product would be rounded: (classes, gradient at the class of each row times x), and 0 left in z.
 
-    The numbers at the rows' own classes are by far the largest; their product is formed in the dtype of the sums, so
-    that what is rounded chunk by chunk is small. None where the product is not rounded.
+    The numbers at the rows' own classes are by far the largest; their product is formed in `dtype`, that of the sums,
+    so that what is rounded chunk by chunk is small. None where the product is not rounded.
     """
     if not is_torch(z) or z.device.type != "cpu" or z.element_size() >= 4:
         return None
     index = y.clamp(0, z.shape[1] - 1)[:, None]
-    own = z.gather(1, index).float() * x.float()
+    own = z.gather(1, index).to(dtype) * x.to(dtype)
     z.scatter_(1, index, 0.0)
     return index[:, 0], own
 
