@@ -13,14 +13,14 @@ JOBS ?= 2
 
 .PHONY: train test test-all sanitize lint docs rules clean
 
-$(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/xent/backends/cpu/kernels/*)
+$(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/backends/cpu/kernels/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
 train: $(INSTALLED)
-	$(BIN)/xent train digits --out runs/digits --overwrite
-	$(BIN)/xent train breast_cancer --out runs/breast_cancer --overwrite
+	$(BIN)/crossent train digits --out runs/digits --overwrite
+	$(BIN)/crossent train breast_cancer --out runs/breast_cancer --overwrite
 	@echo "Reports: runs/digits/report.html and runs/breast_cancer/report.html"
 
 test: $(INSTALLED)
@@ -38,7 +38,7 @@ LEFT_OUT := agnostic or strict or compiled or fork or environment or extension o
 sanitize: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet cmake ninja
 	set -e; for name in address thread; do \
-	  $(BIN)/cmake -S . -B build/$$name -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DXENT_SANITIZE=$$name \
+	  $(BIN)/cmake -S . -B build/$$name -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DCROSSENT_SANITIZE=$$name \
 	    -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python; \
 	  $(BIN)/cmake --build build/$$name; \
 	  library=$$(g++ -print-file-name=lib$$(echo $$name | cut -c1)san.so); \
@@ -52,10 +52,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 docs: $(INSTALLED)
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs xent '!xent._' '!xent.cli' '!xent.backends'
+	$(BIN)/pdoc --docformat numpy --output-directory build/docs crossent '!crossent._' '!crossent.cli' '!crossent.backends'
 
 rules: $(INSTALLED)
-	$(BIN)/python -c 'from xent.checks.rules import page; print(page(), end="")' > docs/rules.md
+	$(BIN)/python -c 'from crossent.checks.rules import page; print(page(), end="")' > docs/rules.md
 
 clean:
 	rm -rf .venv build dist runs

@@ -3,7 +3,7 @@
     python benchmarks/classifier.py [--seeds 10] [--threads 1]
 
 Both have one hidden layer of 128 and batches of 200. A pair of fits runs on the same rows, one right after the other,
-in turns as to which goes first; the ratio is the median over the pairs, below 1 where xent is faster.
+in turns as to which goes first; the ratio is the median over the pairs, below 1 where crossent is faster.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from xent import SoftmaxClassifier
+from crossent import SoftmaxClassifier
 
 DATA = {"digits": load_digits, "breast_cancer": load_breast_cancer}
 SETTINGS = {
@@ -43,7 +43,7 @@ def timed_fit(model, x, y):
 
 
 def compare(name, settings, dtype, seeds):
-    """Fit both on every seed's split; return accuracies, seconds and epochs of (xent, scikit-learn)."""
+    """Fit both on every seed's split; return accuracies, seconds and epochs of (crossent, scikit-learn)."""
     accuracies, seconds, epochs = [], [], []
     for seed in range(seeds):
         x, y = DATA[name](return_X_y=True)
@@ -74,7 +74,7 @@ def main():
 def print_table(seeds):
     """Compare on every data set, with every setting and dtype."""
     timed_fit(SoftmaxClassifier(max_iter=2), np.eye(4), [0, 1, 0, 1])  # the first fit imports and warms up
-    print(ROW.format("data", "setting", "dtype", "accuracy: xent", "sklearn", "epochs", "ms", "time ratio"))
+    print(ROW.format("data", "setting", "dtype", "accuracy: crossent", "sklearn", "epochs", "ms", "time ratio"))
     for name in DATA:
         for setting, parameters in SETTINGS.items():
             for dtype in (np.float32, np.float64):

@@ -27,12 +27,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-import xent
+import crossent
 
 WIDTHS = (1000, 8192, 32768, 128256, 262144)
 SOFTMAX_WIDTHS = (4096, 32768, 128256, 262144)
 SMALL = ((64, 10), (1024, 1000))
-LIBRARIES = ("xent", "torch", "triton", "liger-kernel", "quack-kernels", "cut-cross-entropy")
+LIBRARIES = ("crossent", "torch", "triton", "liger-kernel", "quack-kernels", "cut-cross-entropy")
 CACHE = 256 * 2**20  # bytes that no cache holds
 LINE = "{:14} {:>6}×{:<7} {:9} {:24} {:>10} {:>9} {:>9} {:>10}"
 Step = Callable[[torch.Tensor, torch.Tensor], Any]
@@ -62,11 +62,11 @@ def installed(module: str, name: str) -> Any:
 
 def losses(*, compiled: bool) -> dict[str, Step]:
     """Cross-entropy with its gradient: every way that is here."""
-    own = xent.cross_entropy
+    own = crossent.cross_entropy
     contenders = {
-        "xent, one pass": lambda x, y: xent.cross_entropy_with_grad(x.detach(), y)[1],
-        "xent, autograd": backward(own),
-        "xent, rows' losses": backward(lambda x, y: own(x, y, reduction="none").sum()),
+        "crossent, one pass": lambda x, y: crossent.cross_entropy_with_grad(x.detach(), y)[1],
+        "crossent, autograd": backward(own),
+        "crossent, rows' losses": backward(lambda x, y: own(x, y, reduction="none").sum()),
         "torch": backward(F.cross_entropy),
     }
     if compiled:
@@ -90,7 +90,10 @@ def _first(value: Any) -> torch.Tensor:
 
 def softmaxes(*, compiled: bool) -> dict[str, Step]:
     """Softmax: every way that is here."""
-    contenders = {"xent": lambda x, _: xent.softmax(x.detach()), "torch": lambda x, _: torch.softmax(x.detach(), -1)}
+    contenders = {
+        "crossent": lambda x, _: crossent.softmax(x.detach()),
+        "torch": lambda x, _: torch.softmax(x.detach(), -1),
+    }
     if compiled:
         torch.compiler.reset()
         function = torch.compile(torch.softmax, dynamic=False)
@@ -112,17 +115,17 @@ def worst(ours: torch.Tensor, exact: torch.Tensor, theirs: torch.Tensor) -> floa
 
 
 def check(rows: int, classes: int, dtype: torch.dtype, device: str) -> float:
-    """xent against float64 on fresh random numbers: the larger of the errors of softmax and gradient; fails above 1."""
+    """crossent against float64 on fresh numbers: the larger of the errors of softmax and gradient; fails above 1."""
     generator = torch.Generator(device).manual_seed(time.time_ns() % 2**31)
     x = (torch.randn(rows, classes, device=device, generator=generator) * 4).to(dtype)
     y = torch.randint(0, classes, (rows,), device=device, generator=generator)
     y[0] = -100
     step = backward(F.cross_entropy)
     exact, theirs = (step(z.requires_grad_(), y) for z in (x.double(), x.clone()))
-    mine = backward(xent.cross_entropy)(x.clone().requires_grad_(), y)
+    mine = backward(crossent.cross_entropy)(x.clone().requires_grad_(), y)
     wide = torch.softmax(x.double(), -1)
-    error = max(worst(mine, exact, theirs), worst(xent.softmax(x), wide, torch.softmax(x, -1)))
-    loss, reference = xent.cross_entropy(x, y), F.cross_entropy(x.double(), y)
+    error = max(worst(mine, exact, theirs), worst(crossent.softmax(x), wide, torch.softmax(x, -1)))
+    loss, reference = crossent.cross_entropy(x, y), F.cross_entropy(x.double(), y)
     error = max(error, float((loss.double() - reference).abs() / (reference * torch.finfo(dtype).eps)))
     if not error <= 1:
         raise SystemExit(f"wrong: {rows}×{classes} {dtype}: {error:.2f} times what is allowed")

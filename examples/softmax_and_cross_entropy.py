@@ -4,7 +4,7 @@
 # Softmax turns scores into probabilities; cross-entropy says how wrong the probabilities are. This notebook computes
 # both by the formula, in NumPy and in PyTorch, and then shows what goes wrong when they are put together carelessly.
 #
-# The same story in a terminal: `xent tour`, and in Chinese (中文版): `xent tour --lang zh`.
+# The same story in a terminal: `crossent tour`, and in Chinese (中文版): `crossent tour --lang zh`.
 
 # %%
 import matplotlib.pyplot as plt
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-import xent
+import crossent
 
 np.set_printoptions(precision=4, suppress=True)
 torch.set_printoptions(precision=4)
@@ -23,7 +23,7 @@ plt.rcParams.update({"figure.dpi": 80, "axes.grid": True, "grid.alpha": 0.3})
 #
 # $$p_i = \frac{e^{x_i}}{\sum_j e^{x_j}}$$
 #
-# Every probability is positive, and together they sum to 1. First in NumPy, by the formula and by `xent`:
+# Every probability is positive, and together they sum to 1. First in NumPy, by the formula and by `crossent`:
 
 
 # %%
@@ -33,16 +33,16 @@ def plain_softmax(x):
 
 x = np.array([2.0, 1.0, 0.1])
 print("formula:", plain_softmax(x))
-print("xent:   ", xent.softmax(x))
+print("crossent:   ", crossent.softmax(x))
 
 # %% [markdown]
-# In PyTorch the axis has to be named; `xent` takes the last one, where the classes usually are.
+# In PyTorch the axis has to be named; `crossent` takes the last one, where the classes usually are.
 
 # %%
 y = torch.tensor([2.0, 1.0, 0.1])
 print("torch.softmax:", torch.softmax(y, dim=0))
 print("y.softmax:    ", y.softmax(dim=0))
-print("xent.softmax: ", xent.softmax(y))
+print("crossent.softmax: ", crossent.softmax(y))
 
 # %% [markdown]
 # Dividing the scores by a *temperature* first makes softmax bolder (below 1: the winner takes all) or more cautious
@@ -50,7 +50,7 @@ print("xent.softmax: ", xent.softmax(y))
 
 # %%
 temperatures = np.geomspace(0.1, 10, 100)
-probabilities = np.stack([xent.softmax(x, temperature=t) for t in temperatures])
+probabilities = np.stack([crossent.softmax(x, temperature=t) for t in temperatures])
 figure, axes = plt.subplots(figsize=(7, 3.6))
 for curve, score in zip(probabilities.T, x, strict=True):
     axes.plot(temperatures, curve, label=f"score {score}")
@@ -80,13 +80,13 @@ print(f"Loss_good: {plain_cross_entropy(Y, p_good):.4f}")
 print(f"Loss_bad:  {plain_cross_entropy(Y, p_bad):.4f}")
 
 # %% [markdown]
-# Only the logarithm at the true class is left over, so its index is enough. Probabilities go into `xent.nll_loss`, as
-# logarithms:
+# Only the logarithm at the true class is left over, so its index is enough. Probabilities go into `crossent.nll_loss`,
+# as logarithms:
 
 # %%
 true_class = np.array([0])
-print(f"Loss_good: {xent.nll_loss(np.log([p_good]), true_class):.4f}")
-print(f"Loss_bad:  {xent.nll_loss(np.log([p_bad]), true_class):.4f}")
+print(f"Loss_good: {crossent.nll_loss(np.log([p_good]), true_class):.4f}")
+print(f"Loss_bad:  {crossent.nll_loss(np.log([p_bad]), true_class):.4f}")
 
 # %% [markdown]
 # The loss grows slowly while the true class is likely, and without bound as its probability goes to 0: being sure and
@@ -94,7 +94,7 @@ print(f"Loss_bad:  {xent.nll_loss(np.log([p_bad]), true_class):.4f}")
 
 # %%
 p = np.linspace(0.005, 1, 200)
-losses = xent.nll_loss(np.log(np.stack([p, 1 - p + 1e-300], axis=1)), np.zeros(200, dtype=int), reduction="none")
+losses = crossent.nll_loss(np.log(np.stack([p, 1 - p + 1e-300], axis=1)), np.zeros(200, dtype=int), reduction="none")
 figure, axes = plt.subplots(figsize=(7, 3.6))
 axes.plot(p, losses)
 for name, probability in (("good: 0.7", 0.7), ("bad: 0.1", 0.1)):
@@ -116,18 +116,20 @@ good = torch.tensor([[2.0, 1.0, 0.1]])
 bad = torch.tensor([[0.5, 2.0, 0.3]])
 criterion = nn.CrossEntropyLoss()
 print(f"torch: {criterion(good, Y):.4f} {criterion(bad, Y):.4f}")
-print(f"xent:  {xent.cross_entropy(good, Y):.4f} {xent.cross_entropy(bad, Y):.4f}")
-print(f"NumPy: {xent.cross_entropy(good.numpy(), Y.numpy()):.4f} {xent.cross_entropy(bad.numpy(), Y.numpy()):.4f}")
+print(f"crossent:  {crossent.cross_entropy(good, Y):.4f} {crossent.cross_entropy(bad, Y):.4f}")
+print(
+    f"NumPy: {crossent.cross_entropy(good.numpy(), Y.numpy()):.4f} {crossent.cross_entropy(bad.numpy(), Y.numpy()):.4f}"
+)
 
 # %% [markdown]
-# The prediction is the class with the highest score. `torch.max` finds score and index; `xent.predict` gives the index
-# and its probability.
+# The prediction is the class with the highest score. `torch.max` finds score and index; `crossent.predict` gives the
+# index and its probability.
 
 # %%
 for scores in (good, bad):
     value, index = torch.max(scores, dim=1)
-    label, probability = xent.predict(scores)
-    print(value, index, "| xent:", label, probability)
+    label, probability = crossent.predict(scores)
+    print(value, index, "| crossent:", label, probability)
 
 # %% [markdown]
 # ## 4. Several samples
@@ -139,12 +141,12 @@ Y = torch.tensor([2, 0, 1])
 good = torch.tensor([[0.1, 1.0, 2.1], [2.0, 1.0, 0.1], [0.1, 3.0, 0.1]])
 bad = torch.tensor([[2.1, 1.0, 0.1], [0.1, 1.0, 2.1], [0.1, 3.0, 0.1]])
 for reduction in ("mean", "sum"):
-    losses = [xent.cross_entropy(scores, Y, reduction=reduction) for scores in (good, bad)]
+    losses = [crossent.cross_entropy(scores, Y, reduction=reduction) for scores in (good, bad)]
     print(f"{reduction}: {losses[0]:.4f} {losses[1]:.4f}")
 
 # %%
-print("none:", xent.cross_entropy(good, Y, reduction="none"), xent.cross_entropy(bad, Y, reduction="none"))
-print("NumPy:", xent.cross_entropy(good.numpy(), Y.numpy(), reduction="none"))
+print("none:", crossent.cross_entropy(good, Y, reduction="none"), crossent.cross_entropy(bad, Y, reduction="none"))
+print("NumPy:", crossent.cross_entropy(good.numpy(), Y.numpy(), reduction="none"))
 
 # %%
 for scores in (good, bad):
@@ -158,12 +160,12 @@ for scores in (good, bad):
 # classes, once forward and once backward.
 
 # %%
-from xent.models import BinaryMLP, MulticlassMLP
+from crossent.models import BinaryMLP, MulticlassMLP
 
 _ = torch.manual_seed(0)
 images = torch.rand(4, 28, 28)
 model = MulticlassMLP(input_size=28 * 28, hidden_size=5, num_classes=3)
-loss = xent.nn.CrossEntropyLoss()(model(images), torch.tensor([2, 0, 1, 2]))
+loss = crossent.nn.CrossEntropyLoss()(model(images), torch.tensor([2, 0, 1, 2]))
 loss.backward()
 print("logits:", tuple(model(images).shape), "| loss:", f"{loss:.4f}")
 print("gradient of the first layer:", tuple(model.linear1.weight.grad.shape))
@@ -173,7 +175,7 @@ print("gradient of the first layer:", tuple(model.linear1.weight.grad.shape))
 
 # %%
 model = BinaryMLP(input_size=28 * 28, hidden_size=5)
-loss = xent.nn.BCEWithLogitsLoss()(model(images), torch.tensor([[1.0], [0.0], [0.0], [1.0]]))
+loss = crossent.nn.BCEWithLogitsLoss()(model(images), torch.tensor([[1.0], [0.0], [0.0], [1.0]]))
 loss.backward()
 print("logits:", tuple(model(images).shape), "| loss:", f"{loss:.4f}")
 print("probabilities:", model.probability(images).detach().flatten())
@@ -189,8 +191,8 @@ print("probabilities:", model.probability(images).detach().flatten())
 # %%
 for classes in (2, 3, 10, 1000):
     perfect = 1000.0 * np.eye(classes)[:1]
-    twice = xent.cross_entropy(xent.softmax(perfect), np.array([0]), check=False)  # xent: ignore[X001]
-    right = xent.cross_entropy(perfect, np.array([0]))
+    twice = crossent.cross_entropy(crossent.softmax(perfect), np.array([0]), check=False)  # crossent: ignore[X001]
+    right = crossent.cross_entropy(perfect, np.array([0]))
     print(f"C = {classes:4}: right {right:.4f}, softmax twice {twice:.4f} = {np.log(np.e + classes - 1) - 1:.4f}")
 
 # %% [markdown]
@@ -202,8 +204,8 @@ for classes in (2, 3, 10, 1000):
 # %%
 def gradients(scores, targets, softmax_first):
     scores = scores.clone().requires_grad_()
-    inputs = xent.softmax(scores) if softmax_first else scores
-    xent.cross_entropy(inputs, targets, reduction="sum", check=False).backward()
+    inputs = crossent.softmax(scores) if softmax_first else scores
+    crossent.cross_entropy(inputs, targets, reduction="sum", check=False).backward()
     return scores.grad
 
 
@@ -240,9 +242,9 @@ plt.show()
 # %%
 with np.errstate(all="ignore"):
     print("plain formula:", plain_softmax(np.array([1000.0, 999.0, 0.0])))
-    print("log of 0:     ", plain_cross_entropy(np.array([0, 1]), xent.softmax(np.array([1000.0, 0.0]))))
-print("xent.softmax: ", xent.softmax(np.array([1000.0, 999.0, 0.0])))
-print("xent:         ", xent.cross_entropy(np.array([[1000.0, 0.0]]), np.array([1])))
+    print("log of 0:     ", plain_cross_entropy(np.array([0, 1]), crossent.softmax(np.array([1000.0, 0.0]))))
+print("crossent.softmax: ", crossent.softmax(np.array([1000.0, 999.0, 0.0])))
+print("crossent:         ", crossent.cross_entropy(np.array([[1000.0, 0.0]]), np.array([1])))
 
 # %% [markdown]
 # ### Index or one-hot?
@@ -252,8 +254,8 @@ print("xent:         ", xent.cross_entropy(np.array([[1000.0, 0.0]]), np.array([
 # %%
 index = torch.tensor([2, 0, 1])
 one_hot = torch.eye(3)[index]
-print(f"index:   {xent.cross_entropy(good, index):.4f}, {index.nbytes} bytes")
-print(f"one-hot: {xent.cross_entropy(good, one_hot):.4f}, {one_hot.nbytes} bytes")
+print(f"index:   {crossent.cross_entropy(good, index):.4f}, {index.nbytes} bytes")
+print(f"one-hot: {crossent.cross_entropy(good, one_hot):.4f}, {one_hot.nbytes} bytes")
 print(f"with 1000 classes: {index.nbytes} bytes against {torch.eye(1000)[index].nbytes} bytes")
 
 # %% [markdown]
@@ -270,6 +272,6 @@ loss.backward()
 print(f"sigmoid + BCELoss: loss {loss:.4f}, gradient {logit.grad.item():.4f}")
 
 logit = torch.tensor([20.0], dtype=torch.float64, requires_grad=True)
-loss = xent.binary_cross_entropy_with_logits(logit, target)
+loss = crossent.binary_cross_entropy_with_logits(logit, target)
 loss.backward()
 print(f"BCE with logits:   loss {loss:.10f}, gradient {logit.grad.item():.4f}")

@@ -20,7 +20,7 @@ from pydoc_data import topics
 import torch
 import torch.nn.functional as F
 
-import xent
+import crossent
 
 
 def text_tokens(*, pairs: bool) -> torch.Tensor:
@@ -72,7 +72,7 @@ def plain_loss(features: torch.Tensor, head: torch.Tensor, y: torch.Tensor) -> t
 
 def linear_loss(features: torch.Tensor, head: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The same without the logits."""
-    return xent.linear_cross_entropy(features, head, y, shift=1)
+    return crossent.linear_cross_entropy(features, head, y, shift=1)
 
 
 def train(name: str, options: argparse.Namespace) -> tuple[list[float], float, float]:

@@ -22,8 +22,8 @@ import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-from xent import _options, _reduction, _validate
-from xent.backends import triton as room
+from crossent import _options, _reduction, _validate
+from crossent.backends import triton as room
 
 ROWS = 200
 WIDTHS = {

@@ -21,9 +21,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton
 
-from xent import _dispatch  # noqa: E402  # after the variable is set
-from xent.backends.cpu import _extension  # noqa: E402
-from xent.errors import OptionError  # noqa: E402
+from crossent import _dispatch  # noqa: E402  # after the variable is set
+from crossent.backends.cpu import _extension  # noqa: E402
+from crossent.errors import OptionError  # noqa: E402
 
 settings.register_profile("dev", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
@@ -32,14 +32,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """An extension to test in place of the installed one: `make sanitize` builds such."""
-    parser.addoption("--kernels", help="path of a build of xent.backends.cpu._kernels")
+    parser.addoption("--kernels", help="path of a build of crossent.backends.cpu._kernels")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Import the extension that --kernels names, before xent does."""
+    """Import the extension that --kernels names, before crossent does."""
     path = config.getoption("--kernels")
     if path:
-        name = "xent.backends.cpu._kernels"
+        name = "crossent.backends.cpu._kernels"
         spec = importlib.util.spec_from_file_location(name, path)
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
@@ -84,9 +84,9 @@ class Level(NumPy):
 
 @contextlib.contextmanager
 def kernels_of(level: str) -> Iterator[None]:
-    """The kernels that XENT_CPU names, taken by this process for a while."""
-    before = os.environ.get("XENT_CPU")
-    os.environ["XENT_CPU"] = level
+    """The kernels that CROSSENT_CPU names, taken by this process for a while."""
+    before = os.environ.get("CROSSENT_CPU")
+    os.environ["CROSSENT_CPU"] = level
     _extension.kernels.cache_clear()
     try:
         _extension.kernels()
@@ -95,7 +95,7 @@ def kernels_of(level: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop("XENT_CPU") if before is None else os.environ.update(XENT_CPU=before)
+        os.environ.pop("CROSSENT_CPU") if before is None else os.environ.update(CROSSENT_CPU=before)
         _extension.kernels.cache_clear()
         _extension.kernels()
 
@@ -183,7 +183,7 @@ def kernels() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice encountered")
         patch.setattr(_dispatch, "TRITON_DEVICES", (DEVICE,))
-        patch.setattr("xent._quick.eager", lambda x, y: False)
+        patch.setattr("crossent._quick.eager", lambda x, y: False)
         yield
 
 

@@ -1,7 +1,7 @@
 """The reference of the tests: softmax and the losses from their formulas, row after row, in extended precision.
 
-It shares no code with xent, and where it can it takes another road: masked classes are left out of the row instead of
-set to −∞, ignored rows are skipped, and the gradient is summed over pairs of classes, so that nothing cancels:
+It shares no code with crossent, and where it can it takes another road: masked classes are left out of the row instead
+of set to −∞, ignored rows are skipped, and the gradient is summed over pairs of classes, so that nothing cancels:
 
     d loss/dz_i = w·p_i − q_i = p_i·Σ_{j≠i} q_j − q_i·Σ_{j≠i} p_j
 

@@ -9,14 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-import xent
-from xent.bench import child, machine, plot, reference, results, table
-from xent.bench import run as runner
-from xent.bench.cases import MEMORY_SUITES, SUITES, Case, Goal, shrunk
-from xent.bench.inputs import inputs_of
-from xent.bench.measure import Budget, Spread, Step, Timings, measure
-from xent.bench.peers import FLOORS, PEERS, missing
-from xent.bench.suite import Options, cases_of, selected
+import crossent
+from crossent.bench import child, machine, plot, reference, results, table
+from crossent.bench import run as runner
+from crossent.bench.cases import MEMORY_SUITES, SUITES, Case, Goal, shrunk
+from crossent.bench.inputs import inputs_of
+from crossent.bench.measure import Budget, Spread, Step, Timings, measure
+from crossent.bench.peers import FLOORS, PEERS, missing
+from crossent.bench.suite import Options, cases_of, selected
 
 EVERY_CASE = [case for suite in SUITES.values() for case in suite]
 
@@ -66,8 +66,8 @@ def test_goals_of_speed_time_and_size() -> None:
     assert Goal("torch eager", 1).met(0.996)
     assert Goal("copy", 1.1, "time").met(1 / 1.09)
     assert not Goal("copy", 1.1, "time").met(1 / 1.11)
-    assert Goal("xent", 1.02, "the logits").met(1.02)
-    assert not Goal("xent", 1.02, "the logits").met(1.03)
+    assert Goal("crossent", 1.02, "the logits").met(1.02)
+    assert not Goal("crossent", 1.02, "the logits").met(1.03)
     assert [str(Goal("x", 2, of)) for of in ("speed", "time", "the logits")] == [
         "≥ 2 × its speed",
         "≤ 2 × its time",
@@ -95,7 +95,9 @@ def test_selection() -> None:
     assert len(selected(SUITES["cpu"], None)) == len(SUITES["cpu"])
     assert {case.inplace for case in selected(SUITES["cpu"], "in place")} == {True}
     assert [case.dtype for case in selected(SUITES["cpu"], "b*16*back")] == ["bfloat16"]
-    with pytest.raises(xent.errors.OptionError, match=r"--only 'jam' matches no case of small; the cases are\n  cross"):
+    with pytest.raises(
+        crossent.errors.OptionError, match=r"--only 'jam' matches no case of small; the cases are\n  cross"
+    ):
         cases_of("small", Options(only="jam"))
 
 
@@ -131,64 +133,71 @@ class Clock:
 def test_rounds_are_shuffled_and_ratios_compare_neighbours() -> None:
     clock = Clock()
     # Both slow down together, fourfold: the ratio of medians would not see it, the ratios of the rounds do.
-    steps = {"xent": clock.step("xent", 1.0, 1.0, 4.0), "torch": clock.step("torch", 3.0, 3.0, 12.0)}
-    timings = measure(steps, "xent", Budget(1e9, runs=30), warm=steps, clock=clock)
-    assert {tuple(clock.calls[i : i + 2]) for i in range(0, 60, 2)} == {("xent", "torch"), ("torch", "xent")}
-    assert timings.ratio("torch", "xent") == Spread(3.0, 3.0, 3.0)
-    assert timings.seconds("xent") == [1.0, 1.0, 4.0] * 10
+    steps = {"crossent": clock.step("crossent", 1.0, 1.0, 4.0), "torch": clock.step("torch", 3.0, 3.0, 12.0)}
+    timings = measure(steps, "crossent", Budget(1e9, runs=30), warm=steps, clock=clock)
+    assert {tuple(clock.calls[i : i + 2]) for i in range(0, 60, 2)} == {("crossent", "torch"), ("torch", "crossent")}
+    assert timings.ratio("torch", "crossent") == Spread(3.0, 3.0, 3.0)
+    assert timings.seconds("crossent") == [1.0, 1.0, 4.0] * 10
 
 
 def test_what_is_refreshed_is_not_timed() -> None:
     clock = Clock()
-    timings = measure({"xent": clock.step("xent", 1.0, prepare=50.0)}, "xent", Budget(1e9, runs=3), clock=clock)
-    assert timings.seconds("xent") == [1.0] * 3
-    assert clock.calls == ["refresh xent", "xent"] * 4
+    timings = measure(
+        {"crossent": clock.step("crossent", 1.0, prepare=50.0)}, "crossent", Budget(1e9, runs=3), clock=clock
+    )
+    assert timings.seconds("crossent") == [1.0] * 3
+    assert clock.calls == ["refresh crossent", "crossent"] * 4
 
 
 def test_what_is_warm_is_not_warmed_up() -> None:
     clock = Clock()
-    steps = {"xent": clock.step("xent", 1.0), "torch": clock.step("torch", 1.0)}
-    measure(steps, "xent", Budget(1e9, runs=1), {"torch"}, clock)
-    assert clock.calls == ["xent", "xent", "torch"]
+    steps = {"crossent": clock.step("crossent", 1.0), "torch": clock.step("torch", 1.0)}
+    measure(steps, "crossent", Budget(1e9, runs=1), {"torch"}, clock)
+    assert clock.calls == ["crossent", "crossent", "torch"]
 
 
 def test_the_slow_sit_out_beside_one_that_never_does() -> None:
     clock = Clock()
     steps = {
-        "xent": clock.step("xent", 0.01),
+        "crossent": clock.step("crossent", 0.01),
         "slow": clock.step("slow", 2.0),
         "middling": clock.step("middling", 0.5),
         "fast": clock.step("fast", 0.001),
     }
-    timings = measure(steps, "xent", Budget(12.0), clock=clock)
+    timings = measure(steps, "crossent", Budget(12.0), clock=clock)
     assert len(timings.seconds("slow")) == 3
     assert len(timings.seconds("middling")) == 6
     assert len(timings.seconds("fast")) > 100
-    assert all("xent" in times for times in timings.rounds)
+    assert all("crossent" in times for times in timings.rounds)
 
 
 def test_a_slow_peer_does_not_end_the_rounds_of_quick_ones() -> None:
     clock = Clock()
-    seconds = {"xent": 0.1, "slow": 3.0, "copy": 0.05}
+    seconds = {"crossent": 0.1, "slow": 3.0, "copy": 0.05}
     steps = {name: clock.step(name, each) for name, each in seconds.items()}
-    timings = measure(steps, "xent", Budget(6.0), clock=clock)
+    timings = measure(steps, "crossent", Budget(6.0), clock=clock)
     assert [len(timings.seconds(name)) for name in seconds] == [21, 3, 21]
 
 
 def test_the_seconds_bound_a_slow_first() -> None:
     clock = Clock()
     timings = measure(
-        {"xent": clock.step("xent", 2.0), "copy": clock.step("copy", 0.01)}, "xent", Budget(4.0), clock=clock
+        {"crossent": clock.step("crossent", 2.0), "copy": clock.step("copy", 0.01)},
+        "crossent",
+        Budget(4.0),
+        clock=clock,
     )
     assert len(timings.rounds) == 5
 
 
 def test_without_the_first_the_others_are_timed() -> None:
     clock = Clock()
-    timings = measure({"torch": clock.step("torch", 0.5)}, "xent", Budget(1.0), clock=clock)
-    rows = results.timed_rows(Case("linear", (1, 1, 1)), timings, ["xent", "torch"], {"xent": "not in this build"})
+    timings = measure({"torch": clock.step("torch", 0.5)}, "crossent", Budget(1.0), clock=clock)
+    rows = results.timed_rows(
+        Case("linear", (1, 1, 1)), timings, ["crossent", "torch"], {"crossent": "not in this build"}
+    )
     assert [(row.peer, row.runs, row.ratio, row.note) for row in rows] == [
-        ("xent", 0, None, "not in this build"),
+        ("crossent", 0, None, "not in this build"),
         ("torch", 5, None, ""),
     ]
 
@@ -223,12 +232,12 @@ def test_every_peer_computes_every_case_right(case: Case) -> None:
             if step.prepare is not None:
                 step.prepare()
             value, gradients = step.run()
-            slack = 1.0 if peer.name == "xent" else reference.OF_PEERS
+            slack = 1.0 if peer.name == "crossent" else reference.OF_PEERS
             found[peer.name] = None if peer.name in FLOORS else reference.fault(case, right, value, gradients, slack)
     assert set(found.values()) == {None}, found
     assert found.keys() >= {"torch eager"}
     assert found.keys() & set(FLOORS)
-    assert "xent" in found or (case.work == "linear" and not hasattr(xent, "linear_cross_entropy"))
+    assert "crossent" in found or (case.work == "linear" and not hasattr(crossent, "linear_cross_entropy"))
 
 
 @pytest.mark.slow
@@ -256,7 +265,7 @@ def test_torch_compile_is_right_and_built_where_there_is_a_goal() -> None:
 def test_what_is_wrong_is_found(spoil, what) -> None:
     case = Case("cross_entropy", (40, 500))
     right = reference.answer_of(case)
-    value, gradient = xent.cross_entropy_with_grad(inputs_of(case).logits, inputs_of(case).target)
+    value, gradient = crossent.cross_entropy_with_grad(inputs_of(case).logits, inputs_of(case).target)
     assert reference.fault(case, right, value, gradient) is None
     assert re.match(what, reference.fault(case, right, *spoil(value, gradient)) or "nothing")
 
@@ -275,10 +284,10 @@ def test_the_reference_is_what_torch_computes_in_float64() -> None:
 
 
 def test_a_wrong_kernel_is_shown_without_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xent, "softmax", lambda x: np.full(x.shape, 1 / x.shape[1], dtype=x.dtype))
-    case = Case("softmax", (4, 6), passes="forward", arrays="numpy", goals=(Goal("xent", 1),))
+    monkeypatch.setattr(crossent, "softmax", lambda x: np.full(x.shape, 1 / x.shape[1], dtype=x.dtype))
+    case = Case("softmax", (4, 6), passes="forward", arrays="numpy", goals=(Goal("crossent", 1),))
     result = runner.run(case, runner.Plan(0.0, runs=1))
-    assert result.rows[0].peer == "xent"
+    assert result.rows[0].peer == "crossent"
     assert result.rows[0].value is None
     assert "wrong, not timed: its value is off by" in "\n".join(table.block(result))
     assert {row.ratio for row in result.rows} == {None}
@@ -324,10 +333,10 @@ def test_gradients_of_a_linear_layer_are_not_counted() -> None:
 
 def test_a_goal_in_mebibytes_is_of_the_bytes_themselves() -> None:
     (case, *_) = MEMORY_SUITES["linear"]
-    assert results.bytes_row(case, "xent", 63 * 2**20, 1000).met
-    assert results.bytes_row(case, "xent", 65 * 2**20, 10**12).met is False
+    assert results.bytes_row(case, "crossent", 63 * 2**20, 1000).met
+    assert results.bytes_row(case, "crossent", 65 * 2**20, 10**12).met is False
     assert results.bytes_row(case, "torch eager", 1.0, 1).met is None
-    assert results.bytes_row(case, "xent", None, 1, "not in this build").met is None
+    assert results.bytes_row(case, "crossent", None, 1, "not in this build").met is None
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -338,18 +347,18 @@ RATIO = Spread(4.0, 4.5, 5.0)
 def example() -> results.Result:
     """A case with a goal missed, a floor, and a peer that failed."""
     case = Case("cross_entropy", (64, 10), goals=(Goal("torch eager", 5), Goal("copy of the logits", 2.5, "time")))
-    timings = Timings([{"xent": 2e-3, "torch eager": 9e-3, "copy of the logits": 1e-3}] * 2)
-    names = ["xent", "torch eager", "JAX", "copy of the logits"]
+    timings = Timings([{"crossent": 2e-3, "torch eager": 9e-3, "copy of the logits": 1e-3}] * 2)
+    names = ["crossent", "torch eager", "JAX", "copy of the logits"]
     return results.Result(case, results.timed_rows(case, timings, names, {"JAX": "RuntimeError: no"}), others=0.25)
 
 
 def test_the_table() -> None:
     lines = [" ".join(line.split()) for line in [table.heading(), *table.block(example()), *table.summary([example()])]]
     assert lines == [
-        "median runs xent against it (quartiles) goal",
+        "median runs crossent against it (quartiles) goal",
         "",
         "cross_entropy float32 64×10, torch, forward + backward",
-        "xent 2 ms 2",
+        "crossent 2 ms 2",
         "torch eager 9 ms 2 4.50 × its speed (4.50 … 4.50) ≥ 5 × its speed missed",
         "JAX – RuntimeError: no",
         "copy of the logits 1 ms 2 2.00 × its time (2.00 … 2.00) ≤ 2.5 × its time met",
@@ -378,12 +387,12 @@ def test_quantities(value: float, unit: str, shown: str) -> None:
 
 
 def test_json_has_the_figures() -> None:
-    content = results.as_json("cpu", "xent bench cpu", {"threads": 2}, {"runs": None}, [example()])
+    content = results.as_json("cpu", "crossent bench cpu", {"threads": 2}, {"runs": None}, [example()])
     assert content.keys() == {"suite", "command", "machine", "options", "results"}
     (case,) = content["results"]
     assert case.keys() == {"name", "case", "others", "rows"}
     assert case["case"]["shape"] == (64, 10)
-    xent_row, torch_row, jax_row, copy_row = case["rows"]
+    crossent_row, torch_row, jax_row, copy_row = case["rows"]
     assert torch_row == {
         "peer": "torch eager",
         "unit": "s",
@@ -394,17 +403,19 @@ def test_json_has_the_figures() -> None:
         "met": False,
         "note": "",
     }
-    assert (xent_row["ratio"], jax_row["value"], jax_row["met"], copy_row["met"]) == (None, None, None, True)
+    assert (crossent_row["ratio"], jax_row["value"], jax_row["met"], copy_row["met"]) == (None, None, None, True)
 
 
 def test_a_panel_a_family_of_several_sizes() -> None:
     def timed(case: Case) -> results.Result:
-        return results.Result(case, results.timed_rows(case, Timings([{"xent": case.size * 1e-9}]), ["xent"], {}))
+        return results.Result(
+            case, results.timed_rows(case, Timings([{"crossent": case.size * 1e-9}]), ["crossent"], {})
+        )
 
     curve = [timed(Case("cross_entropy", shape)) for shape in ((64, 10), (8, 10))]
     single = timed(Case("binary", (1000,)))
     assert plot.panels([*curve, single]) == {
-        "cross_entropy float32, torch, forward + backward: time": {"xent": [(80, 8e-8), (640, 6.4e-7)]}
+        "cross_entropy float32, torch, forward + backward: time": {"crossent": [(80, 8e-8), (640, 6.4e-7)]}
     }
     assert list(plot.panels([single])) == ["binary float32, torch, forward + backward: time"]
 
@@ -412,10 +423,10 @@ def test_a_panel_a_family_of_several_sizes() -> None:
 def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     about = machine.describe(2)
     assert about["versions"]["numpy"] == np.__version__
-    text = "\n".join(machine.lines({**about, "left_out": {"jax": "pip install 'xent[jax]'"}}))
+    text = "\n".join(machine.lines({**about, "left_out": {"jax": "install the extra crossent[jax]"}}))
     assert "2 threads" in text
     assert f"numpy {np.__version__}" in text
-    assert "left out: jax, which is not installed: pip install 'xent[jax]'" in text
+    assert "left out: jax, which is not installed: install the extra crossent[jax]" in text
     (tmp_path / "cpuinfo").write_text("model name\t: Abacus 3\nflags\t\t: sse4_2 avx2\n")
     monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
     assert machine.describe(1)["processor"] == "Abacus 3 (AVX2)"
@@ -436,11 +447,11 @@ def test_what_other_programs_take(monkeypatch: pytest.MonkeyPatch, tmp_path) -> 
 
 
 def test_peers_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xent.bench.peers.is_installed", lambda library: library == "numpy")
+    monkeypatch.setattr("crossent.bench.peers.is_installed", lambda library: library == "numpy")
     monkeypatch.setattr(runner, "is_installed", lambda library: library == "numpy")
     assert missing()["scikit-learn"] == "pip install scikit-learn"
-    assert missing()["torch"] == "pip install 'xent[torch]'"
+    assert missing()["torch"] == "install the extra crossent[torch]"
     result = runner.run(Case("softmax", (4, 6), passes="forward", arrays="numpy"), runner.Plan(0.0, runs=1))
-    assert [row.peer for row in result.rows] == ["xent", "NumPy by hand", "copy of the logits"]
+    assert [row.peer for row in result.rows] == ["crossent", "NumPy by hand", "copy of the logits"]
     result = runner.run(Case("cross_entropy", (4, 6)), runner.Plan(0.0, runs=1))
-    assert result.rows[0].note == "needs PyTorch: pip install 'xent[torch]'"
+    assert result.rows[0].note == "needs PyTorch: install the extra crossent[torch]"

@@ -1,4 +1,4 @@
-"""`xent bench` as people meet it, on cases small enough for a test."""
+"""`crossent bench` as people meet it, on cases small enough for a test."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from xent.bench import command, suite
-from xent.cli import main
+from crossent.bench import command, suite
+from crossent.cli import main
 
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    """Run `xent bench …` in an empty folder."""
+    """Run `crossent bench …` in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words, code=0):
@@ -31,10 +31,10 @@ TINY = ("--shrink", "400", "--runs", "2")
 @pytest.mark.parametrize(
     ("name", "only", "rows"),
     [
-        ("cpu", "1000000×100", ["xent", "torch eager", "scipy.special", "scikit-learn log_loss", "NumPy by hand"]),
-        ("softmax", "logsumexp float32 8192", ["xent", "scipy.special", "one read of the logits"]),
-        ("small", "32×2*module", ["xent", "torch eager", "copy of the logits"]),
-        ("linear", "linear float32 32×64×10", ["xent", "torch eager", "torch chunked", "matrix products alone"]),
+        ("cpu", "1000000×100", ["crossent", "torch eager", "scipy.special", "scikit-learn log_loss", "NumPy by hand"]),
+        ("softmax", "logsumexp float32 8192", ["crossent", "scipy.special", "one read of the logits"]),
+        ("small", "32×2*module", ["crossent", "torch eager", "copy of the logits"]),
+        ("linear", "linear float32 32×64×10", ["crossent", "torch eager", "torch chunked", "matrix products alone"]),
     ],
 )
 def test_a_suite(bench, tmp_path, name, only, rows):
@@ -57,13 +57,13 @@ def test_peak_memory(bench, tmp_path):
     result = bench("memory", "--only", "softmax", "--shrink", "16", "--json", "figures.json")
     assert "beyond the inputs, against the logits" in result.stdout
     (case,) = json.loads((tmp_path / "figures.json").read_text())["results"]
-    assert [row["peer"] for row in case["rows"]] == ["xent", "torch eager"]
+    assert [row["peer"] for row in case["rows"]] == ["crossent", "torch eager"]
     for row in case["rows"]:
         assert row["note"] or 0.9 < row["ratio"]["middle"] < 1.5
 
 
 def test_what_the_measuring_process_says_is_shown(bench, monkeypatch):
-    from xent.bench import memory
+    from crossent.bench import memory
 
     monkeypatch.setattr(memory.sys, "executable", "false")
     assert "exit code 1" in bench("memory", "--only", "softmax").stdout
@@ -79,24 +79,24 @@ def test_what_the_measuring_process_says_is_shown(bench, monkeypatch):
 def test_what_is_wrong_is_told_before_anything_is_measured(bench, words, text):
     result = bench(*words, code=2)
     assert text in result.stderr
-    assert result.stderr.startswith("xent: ")
+    assert result.stderr.startswith("crossent: ")
     assert result.stdout == ""
 
 
 def test_a_missing_library_is_named(bench, monkeypatch):
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
-    assert bench("small", code=2).stderr == "xent: xent bench needs tqdm: pip install 'xent[train]'\n"
+    assert bench("small", code=2).stderr == "crossent: crossent bench needs tqdm: install the extra crossent[train]\n"
 
 
 def test_the_suite_of_gpus_is_called_where_there_is_a_gpu(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(command, "GPU_SCRIPT", tmp_path / "gpu.py")
-    assert bench("gpu", code=2).stderr == f"xent: {command.NO_GPU_SUITE}\n"
+    assert bench("gpu", code=2).stderr == f"crossent: {command.NO_GPU_SUITE}\n"
     (tmp_path / "gpu.py").write_text("import sys\ndef main():\n    print(sys.argv)\n")
     assert "needs a GPU that torch can use" in bench("gpu", code=2).stderr
     monkeypatch.setattr(command, "_has_gpu", lambda: True)
     monkeypatch.setattr(command.sys, "argv", command.sys.argv)
-    assert bench("gpu", "--rows", "8").stdout == "['xent bench gpu', '--rows', '8']\n"
+    assert bench("gpu", "--rows", "8").stdout == "['crossent bench gpu', '--rows', '8']\n"
 
 
 def test_quick_is_an_eighth_and_compiles_nothing():

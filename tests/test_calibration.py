@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xent.classify.calibration import (
+from crossent.classify.calibration import (
     apply_temperature,
     expected_calibration_error,
     fit_temperature,
     reliability,
 )
-from xent.errors import ClassIndexError, DtypeError, OptionError, ProbabilityError, ShapeError
+from crossent.errors import ClassIndexError, DtypeError, OptionError, ProbabilityError, ShapeError
 
 
 def softmax(logits):

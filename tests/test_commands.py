@@ -1,4 +1,4 @@
-"""`xent train` and `xent predict` as people meet them: answers, files, and one clear line for what is wrong."""
+"""`crossent train` and `crossent predict` as people meet them: answers, files, and one clear line for what is wrong."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from xent.classify import commands, runs
-from xent.cli import main
+from crossent.classify import commands, runs
+from crossent.cli import main
 
 TABLE = "size,colour,kind\n" + "".join(
     f"{'' if i % 9 == 0 else i % 5 + (3 if i % 2 else 0)},{['red', 'blue'][i % 2]},{['rose', 'iris'][i % 2]}\n"
@@ -26,7 +26,7 @@ QUICK = ("--epochs", "3", "--hidden", "8")
 
 
 @pytest.fixture
-def xent(tmp_path, monkeypatch):
+def crossent(tmp_path, monkeypatch):
     """Run a command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
@@ -45,32 +45,32 @@ def refused(result):
     """The one line on stderr that says what is wrong."""
     lines = result.stderr.splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("xent: ")
+    assert lines[0].startswith("crossent: ")
     return lines[0]
 
 
 # --- train ------------------------------------------------------------------------------------------------------------
 
 
-def test_train_without_arguments_is_digits(xent, tmp_path):
-    result = xent("train", *QUICK)
+def test_train_without_arguments_is_digits(crossent, tmp_path):
+    result = crossent("train", *QUICK)
     assert "held-out accuracy" in result.stdout
     assert "calibration error" in result.stdout
     assert f"report             {Path('runs/digits/report.html')}" in result.stdout
     page = (tmp_path / "runs" / "digits" / "report.html").read_text()
-    assert "xent train digits --hidden 8 --epochs 3" in page
+    assert "crossent train digits --hidden 8 --epochs 3" in page
     assert page.count("<img") == 24
     assert "epoch" in result.stderr
 
 
-def test_quiet_says_nothing(xent):
-    result = xent("train", "iris", *QUICK, "--quiet")
+def test_quiet_says_nothing(crossent):
+    result = crossent("train", "iris", *QUICK, "--quiet")
     assert result.output == ""
 
 
-def test_train_a_table_with_text_and_gaps(xent, tmp_path):
+def test_train_a_table_with_text_and_gaps(crossent, tmp_path):
     (tmp_path / "flowers.csv").write_text(TABLE)
-    result = xent("train", "flowers.csv", *QUICK, "--hidden", "0", "--class-weight", "balanced", "--seed", "3")
+    result = crossent("train", "flowers.csv", *QUICK, "--hidden", "0", "--class-weight", "balanced", "--seed", "3")
     assert "target: column 'kind', the last one (--target chooses another)" in result.stdout
     assert "2 features, 2 classes, 48 rows to train on, 12 held out (20%)" in result.stdout
     settings = json.loads((tmp_path / "runs" / "flowers" / "run.json").read_text())
@@ -85,25 +85,25 @@ def _zeros(columns):
     return torch.zeros(1, columns)
 
 
-def test_another_target_is_another_classifier(xent, tmp_path):
+def test_another_target_is_another_classifier(crossent, tmp_path):
     (tmp_path / "flowers.csv").write_text(TABLE)
-    xent("train", "flowers.csv", "--target", "colour", *QUICK, "--quiet")
+    crossent("train", "flowers.csv", "--target", "colour", *QUICK, "--quiet")
     assert runs.load(tmp_path / "runs" / "flowers").classes == ["blue", "red"]
 
 
-def test_an_older_run_is_kept_unless_told_otherwise(xent, tmp_path):
-    xent("train", "iris", *QUICK, "--quiet")
+def test_an_older_run_is_kept_unless_told_otherwise(crossent, tmp_path):
+    crossent("train", "iris", *QUICK, "--quiet")
     before = (tmp_path / "runs" / "iris" / "run.json").read_bytes()
-    line = refused(xent("train", "iris", *QUICK, code=2))
+    line = refused(crossent("train", "iris", *QUICK, code=2))
     assert "runs/iris exists already; --overwrite replaces it" in line
     assert (tmp_path / "runs" / "iris" / "run.json").read_bytes() == before
-    xent("train", "iris", *QUICK, "--seed", "5", "--overwrite", "--quiet")
+    crossent("train", "iris", *QUICK, "--seed", "5", "--overwrite", "--quiet")
     assert (tmp_path / "runs" / "iris" / "run.json").read_bytes() != before
 
 
 def interrupt_after(monkeypatch, epoch):
     """Make the next training stop as Ctrl-C would."""
-    from xent.classify.experiment import Experiment
+    from crossent.classify.experiment import Experiment
 
     original = Experiment.run
 
@@ -114,36 +114,38 @@ def interrupt_after(monkeypatch, epoch):
     monkeypatch.setattr(Experiment, "run", lambda self, **options: original(self, **options, on_epoch=stop))
 
 
-def test_interrupt_and_resume(xent, tmp_path, monkeypatch):
+def test_interrupt_and_resume(crossent, tmp_path, monkeypatch):
     words = ("train", "wine", "--hidden", "8,4", "--epochs", "5", "--quiet")
-    xent(*words, "--out", "whole")
+    crossent(*words, "--out", "whole")
     with monkeypatch.context() as patch:
         interrupt_after(patch, 2)
-        result = xent(*words, "--out", "parts", code=130)
-    assert result.stderr == ("interrupted after epoch 2; saved in parts; go on with: xent train --resume --out parts\n")
-    assert "--resume goes on with it" in refused(xent(*words, "--out", "parts", code=2))
-    assert "was interrupted" in refused(xent("predict", "parts", "wine", code=2))
-    line = refused(xent("train", "--resume", "--out", "parts", "--epochs", "9", code=2))
+        result = crossent(*words, "--out", "parts", code=130)
+    assert result.stderr == (
+        "interrupted after epoch 2; saved in parts; go on with: crossent train --resume --out parts\n"
+    )
+    assert "--resume goes on with it" in refused(crossent(*words, "--out", "parts", code=2))
+    assert "was interrupted" in refused(crossent("predict", "parts", "wine", code=2))
+    line = refused(crossent("train", "--resume", "--out", "parts", "--epochs", "9", code=2))
     assert "--epochs is 9 here and 5 in parts" in line
-    result = xent("train", "--resume", "--out", "parts")
+    result = crossent("train", "--resume", "--out", "parts")
     assert "going on after epoch 2 of 5" in result.stdout
     assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (
         tmp_path / "parts" / "weights.safetensors"
     ).read_bytes()
-    assert "finished already" in xent("train", "--resume", "--out", "parts").stdout
-    assert "no run folder" in refused(xent("train", "--resume", "--out", "nowhere", code=2))
-    assert "choose one" in refused(xent("train", "--resume", "--overwrite", "--out", "parts", code=2))
+    assert "finished already" in crossent("train", "--resume", "--out", "parts").stdout
+    assert "no run folder" in refused(crossent("train", "--resume", "--out", "nowhere", code=2))
+    assert "choose one" in refused(crossent("train", "--resume", "--overwrite", "--out", "parts", code=2))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (64,)])
-def test_npz_with_a_test_part(xent, tmp_path, shape):
+def test_npz_with_a_test_part(crossent, tmp_path, shape):
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     x = x.reshape(-1, *shape)
     np.savez(tmp_path / "d.npz", x_train=x[:400], y_train=y[:400], x_test=x[400:500], y_test=y[400:500])
-    assert "100 held out (the test part)" in xent("train", "d.npz", *QUICK).stdout
-    result = xent("predict", "runs/d", "d.npz")
+    assert "100 held out (the test part)" in crossent("train", "d.npz", *QUICK).stdout
+    result = crossent("predict", "runs/d", "d.npz")
     assert len(result.stdout.splitlines()) == 101
     accuracy = json.loads((tmp_path / "runs" / "d" / "metrics.json").read_text())["accuracy"]
     assert f"accuracy: {accuracy:.1%} over 100 rows" in result.stderr
@@ -173,7 +175,7 @@ def test_npz_with_a_test_part(xent, tmp_path, shape):
         (("predict", ".", "iris"), "not a complete run folder"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_written(xent, tmp_path, words, text):
+def test_what_is_wrong_is_one_line_and_nothing_is_written(crossent, tmp_path, words, text):
     for name, content in {
         "t.csv": TABLE,
         "empty.csv": "",
@@ -186,7 +188,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(xent, tmp_path, words,
         (tmp_path / name).write_text(content)
     np.savez(tmp_path / "unseen.npz", x_train=np.eye(4), y_train=[0, 1, 0, 1], x_test=np.eye(4), y_test=[0, 1, 7, 1])
     before = sorted(tmp_path.rglob("*"))
-    assert text in refused(xent(*words, *(["--quiet"] if words[0] == "train" else []), code=2))
+    assert text in refused(crossent(*words, *(["--quiet"] if words[0] == "train" else []), code=2))
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -200,18 +202,18 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(xent, tmp_path, words,
         (("--class-weight", "fair"), "balanced"),
     ],
 )
-def test_options_are_checked_by_the_command_line(xent, words, text):
-    assert text in xent("train", "iris", *words, code=2).stderr
+def test_options_are_checked_by_the_command_line(crossent, words, text):
+    assert text in crossent("train", "iris", *words, code=2).stderr
 
 
 # --- predict ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def flowers(xent, tmp_path):
+def flowers(crossent, tmp_path):
     """A run on the small table, and the table without its target."""
     (tmp_path / "flowers.csv").write_text(TABLE)
-    xent("train", "flowers.csv", *QUICK, "--quiet", "--out", "run")
+    crossent("train", "flowers.csv", *QUICK, "--quiet", "--out", "run")
     pd.read_csv("flowers.csv").drop(columns="kind").to_csv("new.csv", index=False)
     return tmp_path
 
@@ -220,8 +222,8 @@ def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_predictions_to_stdout_and_to_a_file(xent, flowers):
-    result = xent("predict", "run", "new.csv")
+def test_predictions_to_stdout_and_to_a_file(crossent, flowers):
+    result = crossent("predict", "run", "new.csv")
     predictions = rows(result.stdout)
     assert result.stderr == ""
     assert list(predictions[0]) == ["label", "probability", "probability_iris", "probability_rose"]
@@ -229,26 +231,26 @@ def test_predictions_to_stdout_and_to_a_file(xent, flowers):
     for row in predictions:
         assert float(row["probability_iris"]) + float(row["probability_rose"]) == pytest.approx(1)
         assert float(row["probability"]) == float(row[f"probability_{row['label']}"]) >= 0.5
-    xent("predict", "run", "new.csv", "--out", "deep/p.csv")
+    crossent("predict", "run", "new.csv", "--out", "deep/p.csv")
     assert (flowers / "deep" / "p.csv").read_text() == result.stdout
 
 
-def test_the_accuracy_is_told_where_the_target_is_known(xent, flowers):
-    result = xent("predict", "run", "flowers.csv")
+def test_the_accuracy_is_told_where_the_target_is_known(crossent, flowers):
+    result = crossent("predict", "run", "flowers.csv")
     right = np.mean([row["label"] == ["rose", "iris"][i % 2] for i, row in enumerate(rows(result.stdout))])
     assert f"accuracy: {right:.1%} over 60 rows with a label" in result.stderr
     assert "the data it was trained on" in result.stderr
     (flowers / "part.csv").write_text("kind,colour,size\nrose,red,1\ntulip,red,1\n,red,1\n")
-    result = xent("predict", "run", "part.csv")
+    result = crossent("predict", "run", "part.csv")
     assert len(rows(result.stdout)) == 3
     assert "over 2 rows with a label" in result.stderr
     assert "never seen in training, counted as wrong: 'tulip'" in result.stderr
     assert "trained on" not in result.stderr
 
 
-def test_values_never_seen_are_told(xent, flowers):
+def test_values_never_seen_are_told(crossent, flowers):
     (flowers / "new.csv").write_text("size,colour\n1,green\n2,\n")
-    assert "column 'colour' has values never seen in training: 'green'" in xent("predict", "run", "new.csv").stderr
+    assert "column 'colour' has values never seen in training: 'green'" in crossent("predict", "run", "new.csv").stderr
 
 
 @pytest.mark.parametrize(
@@ -261,29 +263,29 @@ def test_values_never_seen_are_told(xent, flowers):
         ("", "is empty"),
     ],
 )
-def test_predict_refuses(xent, flowers, content, text):
+def test_predict_refuses(crossent, flowers, content, text):
     (flowers / "new.csv").write_text(content)
-    assert text in refused(xent("predict", "run", "new.csv", "--out", "p.csv", code=2))
+    assert text in refused(crossent("predict", "run", "new.csv", "--out", "p.csv", code=2))
     assert not (flowers / "p.csv").exists()
 
 
-def test_no_calibration(xent, flowers):
+def test_no_calibration(crossent, flowers):
     metrics = json.loads((flowers / "run" / "metrics.json").read_text())
     (flowers / "run" / "metrics.json").write_text(json.dumps({**metrics, "temperature": 9.0}))
-    soft = rows(xent("predict", "run", "new.csv").stdout)
-    plain = rows(xent("predict", "run", "new.csv", "--no-calibration").stdout)
+    soft = rows(crossent("predict", "run", "new.csv").stdout)
+    plain = rows(crossent("predict", "run", "new.csv", "--no-calibration").stdout)
     assert [row["label"] for row in soft] == [row["label"] for row in plain]
     assert all(float(one["probability"]) < float(other["probability"]) for one, other in zip(soft, plain, strict=True))
 
 
-def test_a_missing_library_is_named(xent, monkeypatch):
+def test_a_missing_library_is_named(crossent, monkeypatch):
     monkeypatch.setattr(commands, "LIBRARIES", (*commands.LIBRARIES, "no_such_library"))
-    assert "needs no_such_library: pip install 'xent[train]'" in refused(xent("train", code=2))
+    assert "needs no_such_library: install the extra crossent[train]" in refused(crossent("train", code=2))
 
 
 @pytest.mark.parametrize("command", ["train", "predict"])
-def test_help_suffices(xent, command):
-    text = xent(command, "--help").stdout
+def test_help_suffices(crossent, command):
+    text = crossent(command, "--help").stdout
     for parameter in commands.__dict__[command].params:
         if parameter.opts[0].startswith("--"):
             assert parameter.opts[0] in text
@@ -296,14 +298,14 @@ def test_help_suffices(xent, command):
 
 
 def command(*words):
-    return [sys.executable, "-c", "from xent.cli import main; main()", *words]
+    return [sys.executable, "-c", "from crossent.cli import main; main()", *words]
 
 
 def test_a_process_exits_with_one_line(tmp_path):
     done = subprocess.run(command("train", "no.csv"), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("xent: no such file")
+    assert done.stderr.startswith("crossent: no such file")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-import xent
+import crossent
 
 CLASSES = 5
 SHAPES = {  # name: (shape, axis)
@@ -170,10 +170,10 @@ def check_cross_entropy(backend, case: dict, dtype: str, seed: int = 0) -> None:
     reference = oracle.cross_entropy(exact, exact_target, **options)
     theirs = torch_call(dtype, exact, exact_target, options)
     check = {"sums": sums, "dtype": value_dtype, "torch_result": theirs[0] if value_dtype == dtype else None}
-    value = xent.cross_entropy(x, target, **given)
+    value = crossent.cross_entropy(x, target, **given)
     assert backend.dtype_of(value) == value_dtype
     oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, **check)
-    value, gradient = xent.cross_entropy_with_grad(x, target, **given)
+    value, gradient = crossent.cross_entropy_with_grad(x, target, **given)
     oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, **check)
     assert backend.dtype_of(gradient) == dtype
     check = {"sums": sums, "dtype": dtype, "torch_result": theirs[1]}
@@ -181,7 +181,7 @@ def check_cross_entropy(backend, case: dict, dtype: str, seed: int = 0) -> None:
     if backend.differentiates:
         cotangent = eighths(np.random.default_rng(1), -2, 2, np.shape(reference.value))
         reference = oracle.cross_entropy(exact, exact_target, **options, cotangent=cotangent)
-        _, gradient = backend.gradient(lambda z: xent.cross_entropy(z, target, **given), x, cotangent)
+        _, gradient = backend.gradient(lambda z: crossent.cross_entropy(z, target, **given), x, cotangent)
         check["torch_result"] = torch_call(dtype, exact, exact_target, options, cotangent)[1]
         oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, **check)
 
@@ -218,7 +218,7 @@ def test_cross_entropy_is_torchs_in_float64(case):
     value, gradient = torch_call("float64", x, target, options, cotangent)
     ours = torch.tensor(x, requires_grad=True)
     given = {name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in options.items()}
-    loss = xent.cross_entropy(ours, torch.tensor(target), **given)
+    loss = crossent.cross_entropy(ours, torch.tensor(target), **given)
     loss.backward(torch.tensor(cotangent))
     np.testing.assert_allclose(loss.detach().numpy(), value, rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(ours.grad.numpy(), gradient, rtol=1e-12, atol=1e-14)
@@ -275,11 +275,11 @@ def test_softmax_family(backend, name):
         cotangent = eighths(rng, -2, 2, exact.shape[:1] if name == "logsumexp" else exact.shape)
         reference = reference_of(exact, -1, cotangent)
         theirs = torch_softmax(name, dtype, exact, cotangent)
-        value = getattr(xent, name)(array)
+        value = getattr(crossent, name)(array)
         assert backend.dtype_of(value) == dtype
         oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, dtype, torch_result=theirs[0])
         if backend.differentiates:
-            _, gradient = backend.gradient(getattr(xent, name), array, cotangent)
+            _, gradient = backend.gradient(getattr(crossent, name), array, cotangent)
             check = {"torch_result": theirs[1]}
             oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, dtype, **check)
 
@@ -287,7 +287,7 @@ def test_softmax_family(backend, name):
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_softmax_family_of_infinities_and_nan(backend, name):
     for dtype in backend.dtypes:
-        value = backend.numpy(getattr(xent, name)(backend.array(SPECIAL_ROWS, dtype)))
+        value = backend.numpy(getattr(crossent, name)(backend.array(SPECIAL_ROWS, dtype)))
         theirs = torch_softmax(name, "float64", SPECIAL_ROWS)[0]
         special = ~np.isfinite(theirs)
         np.testing.assert_array_equal(np.where(special, theirs, 0), np.where(special, value, 0))
@@ -312,7 +312,7 @@ def test_softmax_options(backend, options):
         result = options["dtype"] or dtype
         sums = oracle.sum_dtype(dtype, result)
         for log in (False, True):
-            function = xent.log_softmax if log else xent.softmax
+            function = crossent.log_softmax if log else crossent.softmax
             value = function(array, axis, temperature=options["temperature"], dtype=options["dtype"], **where)
             reference = oracle.softmax(
                 backend.numpy(array), axis, log=log, temperature=options["temperature"], where=full
@@ -320,7 +320,7 @@ def test_softmax_options(backend, options):
             assert backend.dtype_of(value) == result
             scale = reference.value_scale * (1 + np.abs(backend.numpy(array)).max() / options["temperature"])
             oracle.assert_close(backend.numpy(value), reference.value, scale, result, sums=sums)
-        value = xent.logsumexp(array, axis, keepdims=True, dtype=options["dtype"], **where)
+        value = crossent.logsumexp(array, axis, keepdims=True, dtype=options["dtype"], **where)
         reference = oracle.logsumexp(backend.numpy(array), axis, where=full)
         assert value.shape == tuple(1 if i == axis % 3 else size for i, size in enumerate(x.shape))
         value = backend.numpy(value).squeeze(axis)
@@ -339,11 +339,11 @@ def test_nll_loss(backend, case):
     for dtype in backend.dtypes:
         arrays = to_backend(backend, case, dtype, log_p, target, options)
         reference = oracle.cross_entropy(backend.numpy(arrays[0]), backend.numpy(arrays[1]), **options, log_probs=True)
-        value = xent.nll_loss(arrays[0], arrays[1], **arrays[2])
+        value = crossent.nll_loss(arrays[0], arrays[1], **arrays[2])
         oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, dtype)
         if backend.differentiates:
             _, gradient = backend.gradient(
-                lambda z, arrays=arrays: xent.nll_loss(z, arrays[1], **arrays[2]), arrays[0], np.ones(value.shape)
+                lambda z, arrays=arrays: crossent.nll_loss(z, arrays[1], **arrays[2]), arrays[0], np.ones(value.shape)
             )
             oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, dtype)
     if case["form"] == "index":
@@ -351,7 +351,7 @@ def test_nll_loss(backend, case):
         rows = torch.tensor(log_p).movedim(at, min(1, x.ndim - 1))
         kinds.pop("axis")
         theirs = F.nll_loss(rows, torch.tensor(target), **kinds)
-        ours = xent.nll_loss(rows, torch.tensor(target), **kinds)
+        ours = crossent.nll_loss(rows, torch.tensor(target), **kinds)
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-13)
 
 
@@ -367,7 +367,7 @@ def test_row_stats(backend, layout):
     for dtype in backend.dtypes:
         array = backend.array(x, dtype)
         exact = backend.numpy(array)
-        stats = xent.row_stats(array, backend.array(target), axis=axis)
+        stats = crossent.row_stats(array, backend.array(target), axis=axis)
         reference = oracle.row_stats(exact, axis)
         for name in ("lse", "entropy", "confidence"):
             assert backend.dtype_of(getattr(stats, name)) == dtype
@@ -383,12 +383,12 @@ def test_row_stats_options_and_absent_target(backend):
     array, target = backend.array(x, "float32"), backend.array(np.array([0, 3, -100]))
     options = {"label_smoothing": 0.2, "z_loss": 0.1, "softcap": 4.0, "temperature": 2.0}
     weight = backend.array(np.array([1.0, 2.0, 0.5, 1.5]), "float32")
-    loss = xent.cross_entropy(array, target, weight, reduction="none", **options)
-    stats = xent.row_stats(array, target, weight, **options)
+    loss = crossent.cross_entropy(array, target, weight, reduction="none", **options)
+    stats = crossent.row_stats(array, target, weight, **options)
     np.testing.assert_array_equal(backend.numpy(stats.loss), backend.numpy(loss))
-    plain = xent.cross_entropy(array, target, reduction="none", softcap=4.0, temperature=2.0)
+    plain = crossent.cross_entropy(array, target, reduction="none", softcap=4.0, temperature=2.0)
     np.testing.assert_allclose(backend.numpy(stats.target_log_prob), -backend.numpy(plain), rtol=1e-6)
-    alone = xent.row_stats(array, softcap=4.0, temperature=2.0)
+    alone = crossent.row_stats(array, softcap=4.0, temperature=2.0)
     assert alone.loss is None
     assert alone.target_log_prob is None
     capped = 4 * np.tanh(backend.numpy(array) / 4) / 2
@@ -403,7 +403,7 @@ def test_row_stats_of_a_row_of_weight_zero(backend):
     """It costs nothing, but its log-probability is that of its logits, NaN too."""
     x = np.array([[np.nan, 0.0, 1.0], [1.0, 2.0, 0.0]])
     x, y, rows = backend.array(x, "float32"), backend.array(np.array([1, 0])), backend.array(np.zeros(2), "float32")
-    stats = xent.row_stats(x, y, sample_weight=rows, check=False)
+    stats = crossent.row_stats(x, y, sample_weight=rows, check=False)
     np.testing.assert_array_equal(backend.numpy(stats.loss), 0)
     expected = [np.nan, 1 - np.logaddexp.reduce([1.0, 2.0, 0.0])]
     np.testing.assert_allclose(backend.numpy(stats.target_log_prob), expected, rtol=1e-6)
@@ -425,7 +425,7 @@ def test_row_stats_are_differentiable(differentiating):
     }
     for name, expected in derivative.items():
         _, gradient = backend.gradient(
-            lambda z, name=name: getattr(xent.row_stats(z), name), backend.array(x, "float64"), np.ones(len(x))
+            lambda z, name=name: getattr(crossent.row_stats(z), name), backend.array(x, "float64"), np.ones(len(x))
         )
         kept = [0, 1, 2, 3, 5] if name == "confidence" else slice(None)  # at a tie the maximum has no derivative
         wanted = np.asarray(expected, float)[kept]
@@ -437,7 +437,7 @@ def test_row_stats_lse_has_the_derivative_of_logsumexp(differentiating):
     x = np.random.default_rng(19).normal(size=(2, 2000))
     array = backend.array(x, "float32")
     reference = oracle.logsumexp(backend.numpy(array))
-    _, gradient = backend.gradient(lambda z: xent.row_stats(z).lse, array, np.ones(2))
+    _, gradient = backend.gradient(lambda z: crossent.row_stats(z).lse, array, np.ones(2))
     oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, "float32")
 
 
@@ -447,7 +447,7 @@ def test_predict(backend, layout):
     x = np.random.default_rng(10).normal(size=shape) * 4
     for dtype in backend.dtypes:
         array = backend.array(x, dtype)
-        label, probability = xent.predict(array, axis)
+        label, probability = crossent.predict(array, axis)
         reference = oracle.row_stats(backend.numpy(array), axis)
         np.testing.assert_array_equal(backend.numpy(label), reference["prediction"][0])
         assert backend.dtype_of(probability) == dtype
@@ -496,7 +496,7 @@ def test_binary(backend, case, probabilities):
     if probabilities:
         x = 1 / (1 + np.exp(-x))
         options = {name: value for name, value in options.items() if name not in ("softcap", "temperature")}
-    function = xent.binary_cross_entropy if probabilities else xent.binary_cross_entropy_with_logits
+    function = crossent.binary_cross_entropy if probabilities else crossent.binary_cross_entropy_with_logits
     for dtype in backend.dtypes:
         given = {n: backend.array(v, dtype) if isinstance(v, np.ndarray) else v for n, v in options.items()}
         array, target = backend.array(x, dtype), backend.array(y, dtype if case["labels"] == "soft" else None)
@@ -582,17 +582,17 @@ def test_strides(backend, view, layout):
         array = as_view(backend, values, dtype, view)
         exact, before = backend.numpy(array), backend.numpy(array).copy()
         reference = oracle.cross_entropy(exact, target, axis=axis, reduction="none")
-        value, gradient = xent.cross_entropy_with_grad(array, backend.array(target), axis=axis, reduction="none")
+        value, gradient = crossent.cross_entropy_with_grad(array, backend.array(target), axis=axis, reduction="none")
         oracle.assert_close(backend.numpy(value), reference.value, reference.value_scale, dtype)
         oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, dtype)
         probabilities = oracle.softmax(exact, at)
-        value = backend.numpy(xent.softmax(array, at))
+        value = backend.numpy(crossent.softmax(array, at))
         oracle.assert_close(value, probabilities.value, probabilities.value_scale, dtype)
         np.testing.assert_array_equal(backend.numpy(array), before)
         if backend.differentiates:
             reference = oracle.cross_entropy(exact, target, axis=axis, reduction="none", cotangent=cotangent)
             leaf = array.detach().requires_grad_()
-            loss = xent.cross_entropy(leaf, backend.array(target), axis=axis, reduction="none")
+            loss = crossent.cross_entropy(leaf, backend.array(target), axis=axis, reduction="none")
             turned = torch.tensor(np.ascontiguousarray(cotangent.T)).to(loss.dtype)
             (gradient,) = torch.autograd.grad(loss, leaf, turned.permute(*range(turned.ndim)[::-1]))
             oracle.assert_close(backend.numpy(gradient), reference.gradient, reference.gradient_scale, dtype)
@@ -631,7 +631,7 @@ def test_cross_entropy_at_random(data):
     exact = backend.numpy(array)
     reference = oracle.cross_entropy(exact, target.astype(int), **options)
     theirs = torch_call(dtype, exact, target.astype(int), options) if target.size else (None, None)
-    value, gradient = xent.cross_entropy_with_grad(array, backend.array(target), **options, check=False)
+    value, gradient = crossent.cross_entropy_with_grad(array, backend.array(target), **options, check=False)
     if options["on_empty"] == "zero":
         theirs = (None, theirs[1])
     check = {"dtype": dtype, "torch_result": theirs[0]}
@@ -644,11 +644,13 @@ def test_cross_entropy_at_random(data):
 def test_every_integer_dtype_of_targets(backend, kind):
     x = np.random.default_rng(14).normal(size=(3, 4))
     array = backend.array(x, "float32")
-    expected = backend.numpy(xent.cross_entropy(array, backend.array(np.array([3, 0, 2]))))
-    assert backend.numpy(xent.cross_entropy(array, backend.array(np.array([3, 0, 2], kind)))) == expected
-    assert backend.numpy(xent.cross_entropy(array, np.array([3, 0, 2], kind))) == expected
+    expected = backend.numpy(crossent.cross_entropy(array, backend.array(np.array([3, 0, 2]))))
+    assert backend.numpy(crossent.cross_entropy(array, backend.array(np.array([3, 0, 2], kind)))) == expected
+    assert backend.numpy(crossent.cross_entropy(array, np.array([3, 0, 2], kind))) == expected
     one_hot = np.eye(4, dtype=kind)[[3, 0, 2]]
-    np.testing.assert_allclose(backend.numpy(xent.cross_entropy(array, backend.array(one_hot))), expected, rtol=1e-7)
+    np.testing.assert_allclose(
+        backend.numpy(crossent.cross_entropy(array, backend.array(one_hot))), expected, rtol=1e-7
+    )
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -660,11 +662,11 @@ def test_stride_zero_cotangents(differentiating, reduction):
     x, target = np.random.default_rng(15).normal(size=(3, 4, 2)), np.array([[0, 1], [3, -100], [2, 2]])
     reference = oracle.cross_entropy(x, target, reduction=reduction)
     leaf = torch.tensor(x, requires_grad=True)
-    loss = xent.cross_entropy(leaf, torch.tensor(target), reduction=reduction)
+    loss = crossent.cross_entropy(leaf, torch.tensor(target), reduction=reduction)
     loss.sum().backward()
     oracle.assert_close(leaf.grad, reference.gradient, reference.gradient_scale, "float64")
     leaf = torch.tensor(x, requires_grad=True)
-    loss = xent.cross_entropy(leaf, torch.tensor(target), reduction=reduction)
+    loss = crossent.cross_entropy(leaf, torch.tensor(target), reduction=reduction)
     torch.autograd.backward(loss, torch.tensor(2.0, dtype=torch.float64).expand(loss.shape))
     oracle.assert_close(leaf.grad, 2 * reference.gradient, 2 * reference.gradient_scale, "float64")
 
@@ -682,11 +684,11 @@ def test_torch_module_and_compiler(number, way):
     tensors = {name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in options.items()}
     labels = torch.tensor(target)
     if way == "module":
-        loss = xent.nn.CrossEntropyLoss(tensors.pop("weight", None))
+        loss = crossent.nn.CrossEntropyLoss(tensors.pop("weight", None))
         function = functools.partial(loss, target=labels, **tensors)
     else:
         function = torch.compile(
-            lambda z: xent.cross_entropy(z, labels, **tensors), backend="aot_eager", fullgraph=True, dynamic=False
+            lambda z: crossent.cross_entropy(z, labels, **tensors), backend="aot_eager", fullgraph=True, dynamic=False
         )
     reference = oracle.cross_entropy(x, target, **options)
     leaf = torch.tensor(x, requires_grad=True)
@@ -708,7 +710,7 @@ def test_other_modules(name):
         "LogSoftmax": (x,),
     }[name]
     options = {"dim": 1} if "Softmax" in name else {}
-    ours, theirs = getattr(xent.nn, name)(**options), getattr(torch.nn, name)(**options)
+    ours, theirs = getattr(crossent.nn, name)(**options), getattr(torch.nn, name)(**options)
     torch.testing.assert_close(ours(*arguments_of), theirs(*arguments_of), rtol=1e-13, atol=1e-15)
     assert isinstance(ours, getattr(torch.nn, name))
 

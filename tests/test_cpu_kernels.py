@@ -17,8 +17,8 @@ from conftest import kernels_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-import xent
-from xent.backends.cpu import _extension, _views
+import crossent
+from crossent.backends.cpu import _extension, _views
 
 KERNELS = _extension.kernels()
 pytestmark = pytest.mark.skipif(KERNELS is None, reason="the kernels are not built, or switched off")
@@ -91,9 +91,16 @@ def test_limits_of_the_elementary_functions(level: str, dtype: type) -> None:
 def every_result(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """What the kernels say of a batch, by every walk."""
     classes_first = np.ascontiguousarray(np.moveaxis(x.reshape(4, -1, x.shape[1]), -1, 1))
-    loss, gradient = xent.cross_entropy_with_grad(x, y, label_smoothing=0.1)
-    rows = xent.cross_entropy(classes_first, y.reshape(4, -1), reduction="none")
-    return [loss, gradient, rows, xent.softmax(x), xent.softmax(classes_first, axis=1), *xent.row_stats(x, y)]
+    loss, gradient = crossent.cross_entropy_with_grad(x, y, label_smoothing=0.1)
+    rows = crossent.cross_entropy(classes_first, y.reshape(4, -1), reduction="none")
+    return [
+        loss,
+        gradient,
+        rows,
+        crossent.softmax(x),
+        crossent.softmax(classes_first, axis=1),
+        *crossent.row_stats(x, y),
+    ]
 
 
 @pytest.mark.parametrize("classes", [7, 300, 5000])
@@ -104,8 +111,8 @@ def test_the_same_bits_for_any_number_of_threads(classes: int, monkeypatch: pyte
     monkeypatch.setattr(_extension, "_own_threads", None)
     results = []
     for count in (1, 2, 3, 7):
-        xent.set_num_threads(count)
-        assert xent.get_num_threads() == count
+        crossent.set_num_threads(count)
+        assert crossent.get_num_threads() == count
         results.append(every_result(x, y))
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
@@ -127,18 +134,18 @@ FORKED = """
 import multiprocessing, sys
 import numpy as np
 {first}
-import xent
-from xent.backends.cpu import _extension
+import crossent
+from crossent.backends.cpu import _extension
 x, y = np.random.default_rng(0).normal(size=(2000, 300)).astype(np.float32), np.arange(2000) % 300
 
 def loss():
-    return float(xent.cross_entropy(x, y))
+    return float(crossent.cross_entropy(x, y))
 
 def child(queue):
     queue.put(loss())
 
 here = loss()
-xent.set_num_threads(2)
+crossent.set_num_threads(2)
 here = loss()
 context = multiprocessing.get_context("fork")
 queue = context.Queue()
@@ -164,29 +171,31 @@ def test_after_a_fork(first: str) -> None:
 
 def test_the_interpreter_ends_with_threads_waiting() -> None:
     code = """
-import threading, numpy as np, xent
-xent.set_num_threads(4)
+import threading, numpy as np, crossent
+crossent.set_num_threads(4)
 x, y = np.zeros((4000, 300), np.float32), np.zeros(4000, int)
-thread = threading.Thread(target=lambda: [xent.cross_entropy(x, y) for _ in range(1000)], daemon=True)
+thread = threading.Thread(target=lambda: [crossent.cross_entropy(x, y) for _ in range(1000)], daemon=True)
 thread.start()
-xent.cross_entropy(x, y)
+crossent.cross_entropy(x, y)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_set_num_threads_wants_a_number() -> None:
-    with pytest.raises(xent.errors.OptionError, match=r"set_num_threads: number must be a whole number of at least 1"):
-        xent.set_num_threads(0)
+    with pytest.raises(
+        crossent.errors.OptionError, match=r"set_num_threads: number must be a whole number of at least 1"
+    ):
+        crossent.set_num_threads(0)
 
 
 def test_threads_follow_torch_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_extension, "_own_threads", None)
-    assert xent.get_num_threads() == torch.get_num_threads()
+    assert crossent.get_num_threads() == torch.get_num_threads()
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert xent.get_num_threads() == 3
+    assert crossent.get_num_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert xent.get_num_threads() >= 1
+    assert crossent.get_num_threads() >= 1
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess:
@@ -196,21 +205,21 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def test_the_environment_chooses_the_kernels() -> None:
-    code = "from xent.backends.cpu import describe; print(describe())"
-    assert "(v2, " in run(code, XENT_CPU="v2").stdout
-    assert run(code, XENT_CPU="agnostic").stdout == "switched off by XENT_CPU=agnostic\n"
-    failed = run(code, XENT_CPU="avx9")
-    assert "XENT_CPU='avx9', expected one of v2, v3, v4, agnostic" in failed.stderr
+    code = "from crossent.backends.cpu import describe; print(describe())"
+    assert "(v2, " in run(code, CROSSENT_CPU="v2").stdout
+    assert run(code, CROSSENT_CPU="agnostic").stdout == "switched off by CROSSENT_CPU=agnostic\n"
+    failed = run(code, CROSSENT_CPU="avx9")
+    assert "CROSSENT_CPU='avx9', expected one of v2, v3, v4, agnostic" in failed.stderr
 
 
 def test_without_the_extension_everything_works() -> None:
     code = """
 import sys
-sys.modules["xent.backends.cpu._kernels"] = None
-import numpy as np, xent
-from xent.backends.cpu import describe
+sys.modules["crossent.backends.cpu._kernels"] = None
+import numpy as np, crossent
+from crossent.backends.cpu import describe
 print(describe())
-print(float(xent.cross_entropy(np.zeros((2, 4)), np.array([0, 1]))), xent.empty_cache())
+print(float(crossent.cross_entropy(np.zeros((2, 4)), np.array([0, 1]))), crossent.empty_cache())
 """
     lines = run(code).stdout.splitlines()
     assert lines[0].startswith("not built")
@@ -218,27 +227,27 @@ print(float(xent.cross_entropy(np.zeros((2, 4)), np.array([0, 1]))), xent.empty_
 
 
 def test_large_results_lie_in_memory_that_is_used_again() -> None:
-    xent.empty_cache()
+    crossent.empty_cache()
     x, y = np.zeros((1024, 2048), np.float32), np.zeros(1024, int)
-    first = xent.cross_entropy_with_grad(x, y)[1]
+    first = crossent.cross_entropy_with_grad(x, y)[1]
     place = first.ctypes.data
-    second = xent.cross_entropy_with_grad(x, y)[1]
+    second = crossent.cross_entropy_with_grad(x, y)[1]
     assert second.ctypes.data != place
     view = first[3:]
     del first
-    third = xent.cross_entropy_with_grad(x, y)[1]
+    third = crossent.cross_entropy_with_grad(x, y)[1]
     assert third.ctypes.data != place  # a view still lives there
     del view, third
-    fourth = xent.cross_entropy_with_grad(x, y)[1]
+    fourth = crossent.cross_entropy_with_grad(x, y)[1]
     assert fourth.flags.writeable
     del fourth, second
-    assert xent.empty_cache() == x.nbytes
-    assert xent.empty_cache() == 0
+    assert crossent.empty_cache() == x.nbytes
+    assert crossent.empty_cache() == 0
 
 
 def test_a_large_gradient_has_the_order_of_the_logits() -> None:
     x = torch.randn(64, 32, 1024).transpose(0, 2).requires_grad_()
-    xent.cross_entropy(x, torch.zeros(1024, 64, dtype=torch.long), reduction="sum").backward()
+    crossent.cross_entropy(x, torch.zeros(1024, 64, dtype=torch.long), reduction="sum").backward()
     assert x.grad.stride() == x.stride()
     wanted = torch.softmax(x.detach(), 1)
     wanted[:, 0] -= 1
@@ -260,17 +269,19 @@ def test_21_offsets_beyond_32_bits(axis: int) -> None:
     x[...] = np.random.default_rng(0).normal(size=shape)
     y = np.arange(3) if axis == -1 else np.arange(5) % 3
     for got, wanted in zip(
-        xent.cross_entropy_with_grad(x, y, axis=axis), xent.cross_entropy_with_grad(x.copy(), y, axis=axis), strict=True
+        crossent.cross_entropy_with_grad(x, y, axis=axis),
+        crossent.cross_entropy_with_grad(x.copy(), y, axis=axis),
+        strict=True,
     ):
         np.testing.assert_array_equal(got, wanted)
-    _, gradient = xent.cross_entropy_with_grad(x.copy(), y, axis=axis)
-    xent.cross_entropy_with_grad(x, y, axis=axis, inplace=True)
+    _, gradient = crossent.cross_entropy_with_grad(x.copy(), y, axis=axis)
+    crossent.cross_entropy_with_grad(x, y, axis=axis, inplace=True)
     np.testing.assert_array_equal(x, gradient)
 
 
 def test_the_gradient_is_handed_on_without_a_copy() -> None:
     x = torch.randn(2048, 1024, requires_grad=True)
-    loss = xent.cross_entropy(x, torch.zeros(2048, dtype=torch.long))
+    loss = crossent.cross_entropy(x, torch.zeros(2048, dtype=torch.long))
     place = loss.grad_fn.gradient.data_ptr()
     loss.backward()
     assert x.grad.data_ptr() == place
@@ -280,7 +291,7 @@ def test_the_gradient_is_handed_on_without_a_copy() -> None:
 def test_an_upstream_gradient_is_applied_once(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     x, y, factor = torch.randn(50, 40).to(dtype).requires_grad_(), torch.arange(50) % 40, 3.7e-3
-    (xent.cross_entropy(x, y) * factor).backward()
+    (crossent.cross_entropy(x, y) * factor).backward()
     exact = x.detach().double().requires_grad_()
     (torch.nn.functional.cross_entropy(exact, y) * torch.tensor(factor).to(dtype).double()).backward()
     bound = 1.01 if dtype is torch.float32 else 0.51  # roundings: of the gradient and of the product, or one
@@ -291,7 +302,7 @@ def test_an_upstream_gradient_is_applied_once(dtype: torch.dtype) -> None:
 def test_a_loss_scale_saves_what_float16_cannot_hold() -> None:
     x = (torch.randn(4096, 300).half() * 4).requires_grad_()
     y = torch.zeros(4096, dtype=torch.long)
-    (xent.cross_entropy(x, y) * 65536.0).backward()
+    (crossent.cross_entropy(x, y) * 65536.0).backward()
     exact = x.detach().double().requires_grad_()
     (torch.nn.functional.cross_entropy(exact, y) * 65536.0).backward()
     assert (x.grad[exact.grad.abs() > 1e-7] != 0).all()
@@ -300,12 +311,12 @@ def test_a_loss_scale_saves_what_float16_cannot_hold() -> None:
 def test_backward_needs_the_logits_as_they_were() -> None:
     x = torch.randn(3, 4, requires_grad=True)
     logits = x * 1
-    loss = xent.cross_entropy(logits, torch.tensor([0, 1, 2]))
+    loss = crossent.cross_entropy(logits, torch.tensor([0, 1, 2]))
     logits.detach().add_(1)
     loss.backward()  # the gradient was formed with the loss
-    loss = xent.cross_entropy(logits, torch.tensor([0, 1, 2]), reduction="none")
+    loss = crossent.cross_entropy(logits, torch.tensor([0, 1, 2]), reduction="none")
     logits.detach().add_(1)
-    with pytest.raises(RuntimeError, match=r"float32 tensor of shape \(3, 4\) once more .* modify a copy"):
+    with pytest.raises(RuntimeError, match=r"float32 tensor of shape \(3, 4\) again .* modify a copy"):
         loss.sum().backward()
 
 
@@ -314,9 +325,9 @@ def test_backward_needs_the_logits_as_they_were() -> None:
 def test_14_no_pass_changes_what_another_gave(loss: str, dtype: torch.dtype) -> None:
     x, y = torch.randn(4, 5).to(dtype).requires_grad_(), torch.tensor([0, 1, 2, 3])
     if loss == "binary":
-        value = xent.binary_cross_entropy_with_logits(x, torch.rand(4, 5).to(dtype))
+        value = crossent.binary_cross_entropy_with_logits(x, torch.rand(4, 5).to(dtype))
     else:
-        value = xent.cross_entropy(x, y, **({"sample_weight": torch.ones(4)} if loss == "general" else {}))
+        value = crossent.cross_entropy(x, y, **({"sample_weight": torch.ones(4)} if loss == "general" else {}))
     (first,) = torch.autograd.grad(value, x, retain_graph=True)
     before = first.clone()
     first.neg_()  # a caller may do with it what it likes
@@ -330,25 +341,25 @@ def test_14_no_pass_changes_what_another_gave(loss: str, dtype: torch.dtype) -> 
 @pytest.mark.parametrize("options", [{"reduction": "none"}, {}, {"sample_weight": torch.ones(3)}])
 def test_backward_needs_the_target_as_it_was(options: dict) -> None:
     x, y = torch.randn(3, 4, dtype=torch.bfloat16, requires_grad=True), torch.tensor([0, 1, 2])
-    loss = xent.cross_entropy(x, y, **options)
+    loss = crossent.cross_entropy(x, y, **options)
     y.zero_()
-    with pytest.raises(RuntimeError, match=r"int64 tensor of shape \(3,\) once more .* modify a copy"):
+    with pytest.raises(RuntimeError, match=r"int64 tensor of shape \(3,\) again .* modify a copy"):
         torch.autograd.grad(loss.sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match=r"int64 tensor of shape \(3,\) once more .* modify a copy"):
+    with pytest.raises(RuntimeError, match=r"int64 tensor of shape \(3,\) again .* modify a copy"):
         (loss.sum() * 3).backward()
 
 
 def test_a_binary_loss_needs_its_weights_as_they_were() -> None:
     x, weight = torch.randn(3, 4, requires_grad=True), torch.ones(3, 4)
-    loss = xent.binary_cross_entropy_with_logits(x, torch.rand(3, 4), weight, reduction="none")
+    loss = crossent.binary_cross_entropy_with_logits(x, torch.rand(3, 4), weight, reduction="none")
     weight.zero_()
-    with pytest.raises(RuntimeError, match=r"float32 tensor of shape \(3, 4\) once more"):
+    with pytest.raises(RuntimeError, match=r"float32 tensor of shape \(3, 4\) again"):
         loss.sum().backward()
 
 
 def test_a_second_backward_pass_says_what_it_needs() -> None:
     x = torch.randn(3, 4, requires_grad=True)
-    loss = xent.cross_entropy(x, torch.tensor([0, 1, 2]))
+    loss = crossent.cross_entropy(x, torch.tensor([0, 1, 2]))
     loss.backward()
     with pytest.raises(RuntimeError, match="use retain_graph=True"):
         loss.backward()
@@ -364,8 +375,10 @@ def test_random_layouts(outer: int, classes: int, inner: int, last: bool, data: 
     axis = -1 if last else 1
     copy = np.ascontiguousarray(np.moveaxis(x, axis, -1))
     y = rng.integers(0, copy.shape[-1], copy.shape[:-1])
-    loss, gradient = xent.cross_entropy_with_grad(x, y, axis=axis, check=False)
-    expected, expected_gradient = xent.cross_entropy_with_grad(copy, y, axis=-1, check=False)
+    loss, gradient = crossent.cross_entropy_with_grad(x, y, axis=axis, check=False)
+    expected, expected_gradient = crossent.cross_entropy_with_grad(copy, y, axis=-1, check=False)
     np.testing.assert_allclose(loss, expected, rtol=1e-13)
     np.testing.assert_allclose(np.moveaxis(gradient, axis, -1), expected_gradient, rtol=1e-12, atol=1e-16)
-    np.testing.assert_allclose(np.moveaxis(xent.log_softmax(x, axis), axis, -1), xent.log_softmax(copy), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.moveaxis(crossent.log_softmax(x, axis), axis, -1), crossent.log_softmax(copy), rtol=1e-12
+    )

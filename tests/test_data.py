@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xent.classify import data, preprocessing
-from xent.errors import DataError, RunFolderError
+from crossent.classify import data, preprocessing
+from crossent.errors import DataError, RunFolderError
 
 FLOWERS = "size,colour,kind\n1.5,red,rose\n2.5,blue,iris\n,red,rose\n4.5,,iris\n"
 

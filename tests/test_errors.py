@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import xent
-from xent import errors
+import crossent
+from crossent import errors
 
 X = np.random.default_rng(0).normal(size=(8, 10)).astype(np.float32)
 Y = np.arange(8)
 T, L = torch.from_numpy(X), torch.from_numpy(Y)
-BINARY = xent.binary_cross_entropy_with_logits
+BINARY = crossent.binary_cross_entropy_with_logits
 CALL = re.escape("in cross_entropy(input float32 (8, 10), target int64 (8,)")
 
 
@@ -30,14 +30,14 @@ class Case(NamedTuple):
 
     name: str
     call: Any
-    error: type[errors.XentError]
+    error: type[errors.CrossentError]
     text: str
     torch_call: Any = None
 
 
 def ce(*arguments: Any, **options: Any) -> Any:
     """A cross-entropy to be called later."""
-    return lambda: xent.cross_entropy(*arguments, **options)
+    return lambda: crossent.cross_entropy(*arguments, **options)
 
 
 def labels_with(value: int, place: int = 3) -> np.ndarray:
@@ -52,9 +52,10 @@ SHAPES = [
          r"^cross_entropy: input is a single number, expected one row of logits"),
     Case("no classes", ce(np.zeros((2, 0)), [0, 0]), errors.ShapeError,
          r"^input has no classes on axis 1 — in cross_entr"),
-    Case("softmax of no classes", lambda: xent.softmax([]), errors.ShapeError,
+    Case("softmax of no classes", lambda: crossent.softmax([]), errors.ShapeError,
          r"^softmax: x of shape \(0,\) has no classes on"),
-    Case("softmax of a number", lambda: xent.softmax(1.0), errors.ShapeError, r"^softmax: input is a single number"),
+    Case("softmax of a number", lambda: crossent.softmax(1.0), errors.ShapeError,
+         r"^softmax: input is a single number"),
     Case("column", ce(X, Y[:, None]), errors.ShapeError,
          r"^target has shape \(8, 1\), expected \(8,\) or \(8, 10\): use target\.squeeze\(1\) — in "
          r"cross_entropy\(input "
@@ -88,7 +89,7 @@ SHAPES = [
          r"^cross_entropy: sample_weight has shape \(3,\), expected \(8,\): one for each row$"),
     Case("where", ce(X, Y, where=np.ones(4, bool)), errors.ShapeError,
          r"^cross_entropy: where has shape \(4,\), expected \(10,\) or a shape that broadcasts to input \(8, 10\)$"),
-    Case("predict of one unit", lambda: xent.predict(X[:, :1]), errors.ShapeError,
+    Case("predict of one unit", lambda: crossent.predict(X[:, :1]), errors.ShapeError,
          r"^predict: input has shape \(8, 1\), with 1 classes on axis 1: for one output unit the class is input > 0"),
     Case("binary column logits", lambda: BINARY(X[:, :1], X[:, 0] > 0), errors.ShapeError,
          r"^target has shape \(8,\), expected \(8, 1\), the shape of input: use input\.squeeze\(1\) or "
@@ -100,8 +101,8 @@ SHAPES = [
     Case("binary of classes", lambda: BINARY(X, Y), errors.ShapeError,
          r"a binary loss takes one target for each logit; for classes use cross_entropy",
          lambda: F.binary_cross_entropy_with_logits(T, L.float())),
-    Case("probabilities' targets", lambda: xent.binary_cross_entropy(np.full(3, 0.5), np.ones(2)), errors.ShapeError,
-         r"^target has shape \(2,\), expected \(3,\)",
+    Case("probabilities' targets", lambda: crossent.binary_cross_entropy(np.full(3, 0.5), np.ones(2)),
+         errors.ShapeError, r"^target has shape \(2,\), expected \(3,\)",
          lambda: F.binary_cross_entropy(torch.full((3,), 0.5), torch.ones(2))),
     Case("pos_weight", lambda: BINARY(X[:, :1], X[:, :1] > 0, pos_weight=[1.0, 2.0]), errors.ShapeError,
          r"^pos_weight has shape \(2,\), which does not broadcast to input \(8, 1\): one for each output: for one "
@@ -116,17 +117,17 @@ SHAPES = [
 AXES = [
     Case("too large", ce(X, Y, axis=5), errors.AxisError,
          r"^cross_entropy: axis=5, but input float32 \(8, 10\) has 2 axes: expected an integer from -2 to 1$"),
-    Case("softmax", lambda: xent.softmax(X, 2), errors.AxisError, r"^softmax: axis=2, .* has 2 axes",
+    Case("softmax", lambda: crossent.softmax(X, 2), errors.AxisError, r"^softmax: axis=2, .* has 2 axes",
          lambda: torch.softmax(T, 2)),
-    Case("log_softmax", lambda: xent.log_softmax(X, -3), errors.AxisError, r"^log_softmax: axis=-3",
+    Case("log_softmax", lambda: crossent.log_softmax(X, -3), errors.AxisError, r"^log_softmax: axis=-3",
          lambda: torch.log_softmax(T, -3)),
-    Case("logsumexp", lambda: xent.logsumexp(X, 7), errors.AxisError, r"^logsumexp: axis=7",
+    Case("logsumexp", lambda: crossent.logsumexp(X, 7), errors.AxisError, r"^logsumexp: axis=7",
          lambda: torch.logsumexp(T, 7)),
-    Case("predict", lambda: xent.predict(X, 7), errors.AxisError,
+    Case("predict", lambda: crossent.predict(X, 7), errors.AxisError,
          r"^predict: axis=7, but input float32 \(8, 10\) has 2 axes"),
     Case("text", ce(X, Y, axis="1"), errors.AxisError,
          r"^cross_entropy: axis='1', but input .*: expected an integer from"),
-    Case("softmax without", lambda: xent.softmax(X, None), errors.OptionError, r"axis=None, expected an integer"),
+    Case("softmax without", lambda: crossent.softmax(X, None), errors.OptionError, r"axis=None, expected an integer"),
 ]  # fmt: skip
 
 DTYPES = [
@@ -140,7 +141,7 @@ DTYPES = [
     Case("torch integers", ce(T.long(), L), errors.DtypeError,
          r"^input has dtype int64, .*: convert it, as with x\.float\(\)$",
          lambda: F.cross_entropy(T.long(), L)),
-    Case("softmax of torch integers", lambda: xent.softmax(T.long()), errors.DtypeError, r"^x has dtype int64",
+    Case("softmax of torch integers", lambda: crossent.softmax(T.long()), errors.DtypeError, r"^x has dtype int64",
          lambda: torch.softmax(T.long(), 1)),
     Case("eight bits", ce(T.to(torch.float8_e4m3fn), L), errors.DtypeError, r"^input has dtype float8_e4m3fn",
          lambda: F.cross_entropy(T.to(torch.float8_e4m3fn), L)),
@@ -172,7 +173,7 @@ DTYPES = [
          r"^target has dtype complex64, expected real numbers"),
     Case("dtype of integers", ce(X, Y, dtype="int32"), errors.DtypeError,
          r"^dtype='int32', expected one of float16, bfloat16"),
-    Case("dtype of nonsense", lambda: xent.softmax(X, dtype="float33"), errors.DtypeError,
+    Case("dtype of nonsense", lambda: crossent.softmax(X, dtype="float33"), errors.DtypeError,
          r"^dtype='float33', expected one of"),
 ]  # fmt: skip
 
@@ -232,12 +233,12 @@ VALUES = [
          r"^input and target of shape \(10,\) are one sample of 10 classes, and target sums to 10: for binary "
          r"labels use"),
     Case("logits for probabilities",
-         lambda: xent.binary_cross_entropy(np.array([0.5, 3.0]), [0, 1]), errors.ProbabilityError,
+         lambda: crossent.binary_cross_entropy(np.array([0.5, 3.0]), [0, 1]), errors.ProbabilityError,
          r"^probs holds 3, expected 0 … 1: for logits use binary_cross_entropy_with_logits — in",
          lambda: F.binary_cross_entropy(torch.tensor([0.5, 3.0]), torch.tensor([0.0, 1.0]))),
     Case("labels of 1 and 2", lambda: BINARY(np.zeros(2), [1, 2]), errors.ProbabilityError,
          r"^target holds 2, expected 0 … 1: labels are 0 or 1, or probabilities; rescale them — in"),
-    Case("labels of −1 and 1", lambda: xent.binary_cross_entropy(np.full(2, 0.5), [1, -1]), errors.ProbabilityError,
+    Case("labels of −1 and 1", lambda: crossent.binary_cross_entropy(np.full(2, 0.5), [1, -1]), errors.ProbabilityError,
          r"^target holds -1, expected 0 … 1",
          lambda: F.binary_cross_entropy(torch.full((2,), 0.5), torch.tensor([1.0, -1.0]))),
     Case("nothing to average", ce(X, np.full(8, -100), on_empty="raise"), errors.EmptyReductionError,
@@ -258,7 +259,7 @@ OPTIONS = [
          r"^cross_entropy: softcap=0, expected None or a positive number$"),
     Case("temperature", ce(X, Y, temperature=0), errors.OptionError,
          r"^cross_entropy: temperature=0, expected a positive number$"),
-    Case("softmax temperature", lambda: xent.softmax(X, temperature=-1), errors.OptionError,
+    Case("softmax temperature", lambda: crossent.softmax(X, temperature=-1), errors.OptionError,
          r"^softmax: temperature=-1, expected a"),
     Case("ignore_index", ce(X, Y, ignore_index=1.5), errors.OptionError,
          r"^cross_entropy: ignore_index=1\.5, expected an integer"),
@@ -281,18 +282,19 @@ OPTIONS = [
     Case("complex denominator", ce(X, Y, denominator=1j), errors.OptionError, r"^denominator is complex128"),
     Case("negative pos_weight", lambda: BINARY(X, X > 0, pos_weight=-2.0), errors.OptionError,
          r"^pos_weight is negative"),
-    Case("in place, read-only", lambda: xent.cross_entropy_with_grad(np.broadcast_to(X[0], (8, 10)), Y, inplace=True),
-         errors.OptionError, r"^cross_entropy_with_grad: inplace=True, but input .* cannot be written into"),
+    Case("in place, read-only", lambda: crossent.cross_entropy_with_grad(np.broadcast_to(X[0], (8, 10)), Y,
+         inplace=True), errors.OptionError,
+         r"^cross_entropy_with_grad: inplace=True, but input .* cannot be written into"),
     Case("in place, integers",
-         lambda: xent.cross_entropy_with_grad(np.arange(4)[None], [0], inplace=True), errors.OptionError,
+         lambda: crossent.cross_entropy_with_grad(np.arange(4)[None], [0], inplace=True), errors.OptionError,
          r"cannot be written into"),
-    Case("in place, expanded", lambda: xent.cross_entropy(T[0].expand(8, 10).requires_grad_(), L, inplace=True),
+    Case("in place, expanded", lambda: crossent.cross_entropy(T[0].expand(8, 10).requires_grad_(), L, inplace=True),
          errors.OptionError, r"cannot be written into"),
-    Case("in place, weights that learn", lambda: xent.cross_entropy(
+    Case("in place, weights that learn", lambda: crossent.cross_entropy(
         (T * 1).requires_grad_(), L, torch.ones(10, requires_grad=True), inplace=True), errors.OptionError,
          r"^cross_entropy: inplace=True gives the gradient of input alone, but weight requires grad: use "
          r"inplace=False$"),
-    Case("module", lambda: xent.nn.CrossEntropyLoss(label_smoothing=2), errors.OptionError,
+    Case("module", lambda: crossent.nn.CrossEntropyLoss(label_smoothing=2), errors.OptionError,
          r"^CrossEntropyLoss: label_smoothing=2, expected between"),
 ]  # fmt: skip
 
@@ -340,19 +342,20 @@ def test_built_in_types():
     for error, types in expected.items():
         for built_in in types:
             assert issubclass(error, built_in)
-        assert issubclass(error, errors.XentError) != (error is errors.MisuseWarning)
+        assert issubclass(error, errors.CrossentError) != (error is errors.MisuseWarning)
 
 
 @pytest.mark.parametrize(("call", "text"), [
-    (lambda: xent.cross_entropy(X, Y, reductoin="sum"), r"unexpected keyword argument 'reductoin': did you mean "
+    (lambda: crossent.cross_entropy(X, Y, reductoin="sum"), r"unexpected keyword argument 'reductoin': did you mean "
          r"reduction\?$"),
-    (lambda: xent.cross_entropy(X, Y, dim=1), r"^cross_entropy\(\) got an unexpected keyword argument 'dim'"),
-    (lambda: xent.nll_loss(X, Y, softcap=1.0), r"^nll_loss\(\) got an unexpected keyword argument 'softcap'"),
-    (lambda: xent.row_stats(X, Y, reduction="sum"), r"^row_stats\(\) got an unexpected keyword argument 'reduction'"),
+    (lambda: crossent.cross_entropy(X, Y, dim=1), r"^cross_entropy\(\) got an unexpected keyword argument 'dim'"),
+    (lambda: crossent.nll_loss(X, Y, softcap=1.0), r"^nll_loss\(\) got an unexpected keyword argument 'softcap'"),
+    (lambda: crossent.row_stats(X, Y, reduction="sum"),
+     r"^row_stats\(\) got an unexpected keyword argument 'reduction'"),
     (lambda: BINARY(X, X > 0, ignore_index=1), r"unexpected keyword argument 'ignore_index'"),
-    (lambda: xent.binary_cross_entropy(X, X > 0, temperature=2.0), r"unexpected keyword argument 'temperature'"),
-    (lambda: xent.nn.NLLLoss(softcap=1.0), r"unexpected keyword argument 'softcap'"),
-    (lambda: xent.cross_entropy(X, Y, weight=None, pos_weight=[1.0]), r"unexpected keyword argument 'pos_weight'"),
+    (lambda: crossent.binary_cross_entropy(X, X > 0, temperature=2.0), r"unexpected keyword argument 'temperature'"),
+    (lambda: crossent.nn.NLLLoss(softcap=1.0), r"unexpected keyword argument 'softcap'"),
+    (lambda: crossent.cross_entropy(X, Y, weight=None, pos_weight=[1.0]), r"unexpected keyword argument 'pos_weight'"),
 ])  # fmt: skip
 def test_unknown_keywords(call, text):
     with pytest.raises(TypeError, match=text):
@@ -363,7 +366,7 @@ def test_unknown_keywords(call, text):
 
 
 def test_numbers_of_numpy_lists_frames_and_scalars_are_taken():
-    expected = float(xent.cross_entropy(X.astype(float), Y))
+    expected = float(crossent.cross_entropy(X.astype(float), Y))
     for x, y in [
         (X.astype(float).tolist(), Y.tolist()),
         (pd.DataFrame(X.astype(float)), pd.Series(Y)),
@@ -371,9 +374,9 @@ def test_numbers_of_numpy_lists_frames_and_scalars_are_taken():
         (X.astype(">f8"), Y.astype(">i4")),
         (tuple(map(tuple, X.astype(float))), tuple(Y)),
     ]:
-        assert float(xent.cross_entropy(x, y)) == pytest.approx(expected, rel=1e-15)
-    assert float(xent.cross_entropy(T.double(), Y)) == pytest.approx(expected, rel=1e-14)
-    assert float(xent.cross_entropy([1, 2, 3], np.int64(1))) == pytest.approx(1.4076059644443804)
+        assert float(crossent.cross_entropy(x, y)) == pytest.approx(expected, rel=1e-15)
+    assert float(crossent.cross_entropy(T.double(), Y)) == pytest.approx(expected, rel=1e-14)
+    assert float(crossent.cross_entropy([1, 2, 3], np.int64(1))) == pytest.approx(1.4076059644443804)
     options = {
         "label_smoothing": np.float32(0.5),
         "temperature": np.float32(2),
@@ -381,13 +384,15 @@ def test_numbers_of_numpy_lists_frames_and_scalars_are_taken():
         "z_loss": np.float64(0.5),
     }
     given = {"label_smoothing": 0.5, "temperature": 2.0, "axis": 1, "z_loss": 0.5}
-    assert float(xent.cross_entropy(X, Y, **options)) == float(xent.cross_entropy(X, Y, **given))
-    assert float(xent.cross_entropy(X, Y, ignore_index=np.int64(3))) == float(xent.cross_entropy(X, Y, ignore_index=3))
-    np.testing.assert_array_equal(
-        xent.softmax(X, np.int32(0), temperature=np.float32(2)), xent.softmax(X, 0, temperature=2.0)
+    assert float(crossent.cross_entropy(X, Y, **options)) == float(crossent.cross_entropy(X, Y, **given))
+    assert float(crossent.cross_entropy(X, Y, ignore_index=np.int64(3))) == float(
+        crossent.cross_entropy(X, Y, ignore_index=3)
     )
-    assert xent.softmax([1, 2]).dtype == np.float64
-    assert type(xent.cross_entropy(X, Y)) is np.float32
+    np.testing.assert_array_equal(
+        crossent.softmax(X, np.int32(0), temperature=np.float32(2)), crossent.softmax(X, 0, temperature=2.0)
+    )
+    assert crossent.softmax([1, 2]).dtype == np.float64
+    assert type(crossent.cross_entropy(X, Y)) is np.float32
 
 
 @pytest.mark.parametrize(
@@ -409,29 +414,29 @@ def test_arrays_of_numpy_beside_a_torch_input(kind):
     if kind == "read-only":
         given.flags.writeable = False
     expected = float(F.cross_entropy(T[:3], torch.from_numpy(labels)))
-    assert float(xent.cross_entropy(T[:3], given)) == pytest.approx(expected, rel=1e-6)
+    assert float(crossent.cross_entropy(T[:3], given)) == pytest.approx(expected, rel=1e-6)
     weight = np.ones(10, ">f4") if kind == "big-endian" else np.ones(10)
     weight.flags.writeable = kind != "read-only"
-    assert float(xent.cross_entropy(T[:3], given, weight)) == pytest.approx(expected, rel=1e-6)
+    assert float(crossent.cross_entropy(T[:3], given, weight)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_sixteen_bit_arrays_of_numpy_beside_a_torch_input():
     import ml_dtypes
 
     one_hot = np.eye(10, dtype=ml_dtypes.bfloat16)[Y]
-    assert float(xent.cross_entropy(T, one_hot)) == pytest.approx(float(F.cross_entropy(T, L)), rel=1e-6)
+    assert float(crossent.cross_entropy(T, one_hot)) == pytest.approx(float(F.cross_entropy(T, L)), rel=1e-6)
 
 
 def test_meta_tensors_have_shapes_and_no_values():
     meta = T.to("meta")
-    assert xent.cross_entropy(meta, L.to("meta"), reduction="none").shape == (8,)
-    assert xent.softmax(meta).device.type == "meta"
-    assert xent.cross_entropy(meta, meta).shape == ()
+    assert crossent.cross_entropy(meta, L.to("meta"), reduction="none").shape == (8,)
+    assert crossent.softmax(meta).device.type == "meta"
+    assert crossent.cross_entropy(meta, meta).shape == ()
 
 
 def test_the_message_restates_the_call():
     with pytest.raises(errors.ClassIndexError) as caught:
-        xent.cross_entropy(X, Y + 3, np.ones(10), reduction="sum", label_smoothing=0.1)
+        crossent.cross_entropy(X, Y + 3, np.ones(10), reduction="sum", label_smoothing=0.1)
     text = "input float32 (8, 10), target int64 (8,), weight float64 (10,), reduction='sum', label_smoothing=0.1"
     assert str(caught.value).endswith(f"— in cross_entropy({text})")
 
@@ -468,12 +473,12 @@ NUMBERS_NEVER = {
     "not a number": None,
 }  # fmt: skip
 LOSSES = {
-    "cross_entropy": (xent.cross_entropy, X, Y),
-    "cross_entropy_with_grad": (xent.cross_entropy_with_grad, X, Y),
-    "nll_loss": (xent.nll_loss, np.log(xent.softmax(X)), Y),
-    "row_stats": (xent.row_stats, X, Y),
+    "cross_entropy": (crossent.cross_entropy, X, Y),
+    "cross_entropy_with_grad": (crossent.cross_entropy_with_grad, X, Y),
+    "nll_loss": (crossent.nll_loss, np.log(crossent.softmax(X)), Y),
+    "row_stats": (crossent.row_stats, X, Y),
     "binary_cross_entropy_with_logits": (BINARY, X, (X > 0).astype(np.float32)),
-    "binary_cross_entropy": (xent.binary_cross_entropy, xent.softmax(X), (X > 0).astype(np.float32)),
+    "binary_cross_entropy": (crossent.binary_cross_entropy, crossent.softmax(X), (X > 0).astype(np.float32)),
 }
 ARRAY_OPTIONS = {
     "cross_entropy": ("weight", "sample_weight", "where", "denominator"),
@@ -497,27 +502,27 @@ def test_what_is_no_array(name, kind):
     function, x, y = LOSSES[name]
     bad = NEVER[kind]
     for libraries in ((x, y), (torch.from_numpy(np.asarray(x)), torch.from_numpy(np.asarray(y)))):
-        with pytest.raises(errors.XentError):
+        with pytest.raises(errors.CrossentError):
             function(bad, libraries[1])
-        with pytest.raises(errors.XentError):
+        with pytest.raises(errors.CrossentError):
             function(libraries[0], bad)
         for option in ARRAY_OPTIONS[name]:
-            with pytest.raises(errors.XentError):
+            with pytest.raises(errors.CrossentError):
                 function(*libraries, **{option: bad})
 
 
 @pytest.mark.parametrize("kind", list(NEVER))
 def test_what_softmax_does_not_take(kind):
     if kind == "wrong rank":
-        assert xent.softmax(NEVER[kind]).shape == (1, 2, 3, 4, 5)
+        assert crossent.softmax(NEVER[kind]).shape == (1, 2, 3, 4, 5)
         return
-    for function in (xent.softmax, xent.log_softmax, xent.logsumexp, xent.predict):
-        with pytest.raises(errors.XentError):
+    for function in (crossent.softmax, crossent.log_softmax, crossent.logsumexp, crossent.predict):
+        with pytest.raises(errors.CrossentError):
             function(NEVER[kind])
-    for function in (xent.softmax, xent.log_softmax, xent.logsumexp):
-        with pytest.raises(errors.XentError):
+    for function in (crossent.softmax, crossent.log_softmax, crossent.logsumexp):
+        with pytest.raises(errors.CrossentError):
             function(X, where=NEVER[kind])
-        with pytest.raises(errors.XentError):
+        with pytest.raises(errors.CrossentError):
             function(X, NEVER[kind])
 
 
@@ -542,7 +547,7 @@ def test_what_is_no_number(name, kind):
         with pytest.raises(errors.DtypeError):
             function(x, y, dtype=bad)
     if kind not in ("not a number",):
-        for one in (xent.softmax, xent.log_softmax):
+        for one in (crossent.softmax, crossent.log_softmax):
             with pytest.raises(errors.OptionError, match="temperature"):
                 one(x, temperature=bad)
 
@@ -567,10 +572,10 @@ ODD = st.sampled_from([
 ])  # fmt: skip
 FUNCTIONS = {
     **{name: (entry[0], ("input", "target")) for name, entry in LOSSES.items()},
-    "softmax": (xent.softmax, ("x",)),
-    "log_softmax": (xent.log_softmax, ("x",)),
-    "logsumexp": (xent.logsumexp, ("x",)),
-    "predict": (xent.predict, ("x",)),
+    "softmax": (crossent.softmax, ("x",)),
+    "log_softmax": (crossent.log_softmax, ("x",)),
+    "logsumexp": (crossent.logsumexp, ("x",)),
+    "predict": (crossent.predict, ("x",)),
 }
 
 
@@ -588,7 +593,7 @@ def test_odd_arguments_never_surprise(data):
         warnings.simplefilter("error")
         try:
             result = function(*positional, **options)
-        except (errors.XentError, errors.MisuseWarning):
+        except (errors.CrossentError, errors.MisuseWarning):
             return
     for part in result if isinstance(result, tuple) else (result,):
         assert part is None or hasattr(part, "dtype")

@@ -1,4 +1,4 @@
-"""xent.SoftmaxClassifier keeps scikit-learn's contract, and its own promises."""
+"""crossent.SoftmaxClassifier keeps scikit-learn's contract, and its own promises."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from xent import SoftmaxClassifier
-from xent.classify import training
-from xent.classify.backpropagation import loss_and_gradients
-from xent.errors import DataError, OptionError
+from crossent import SoftmaxClassifier
+from crossent.classify import training
+from crossent.classify.backpropagation import loss_and_gradients
+from crossent.errors import DataError, OptionError
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning")

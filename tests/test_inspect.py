@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import xent
-from xent import _misuse
-from xent.errors import MisuseWarning
+import crossent
+from crossent import _misuse
+from crossent.errors import MisuseWarning
 
 LABELS = torch.arange(32) % 3
 
@@ -37,14 +37,14 @@ def rules(findings) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "loss", [nn.CrossEntropyLoss(), F.cross_entropy, xent.nn.CrossEntropyLoss(), xent.cross_entropy]
+    "loss", [nn.CrossEntropyLoss(), F.cross_entropy, crossent.nn.CrossEntropyLoss(), crossent.cross_entropy]
 )
 def test_inspect_names_the_module(loss):
-    (finding,) = xent.checks.inspect(network(nn.Softmax(dim=1)), loss, torch.randn(32, 4), LABELS)
+    (finding,) = crossent.checks.inspect(network(nn.Softmax(dim=1)), loss, torch.randn(32, 4), LABELS)
     assert (finding.rule_id, finding.module, finding.detail) == (
         "X001", "4", "the loss cannot fall below 0.551 here, C = 3",
     )  # fmt: skip
-    assert xent.checks.inspect(network(), loss, torch.randn(32, 4), LABELS) == []
+    assert crossent.checks.inspect(network(), loss, torch.randn(32, 4), LABELS) == []
 
 
 def state(model):
@@ -75,7 +75,7 @@ def test_inspect_changes_nothing():
     model.net[0].weight.grad = torch.ones(5, 4)
     model.net[3].eval()
     before = state(model)
-    assert rules(xent.checks.inspect(model, F.cross_entropy, torch.randn(32, 4), LABELS)) == ["X001"]
+    assert rules(crossent.checks.inspect(model, F.cross_entropy, torch.randn(32, 4), LABELS)) == ["X001"]
     after = state(model)
     for key in ("modes", "hooks", "numpy", "python"):
         assert before[key] == after[key], key
@@ -87,7 +87,7 @@ def test_inspect_changes_nothing():
 def test_inspect_keeps_torchs_random_numbers():
     model, x = network(), torch.randn(32, 4)
     before = torch.get_rng_state()
-    xent.checks.inspect(model, F.cross_entropy, x, LABELS)
+    crossent.checks.inspect(model, F.cross_entropy, x, LABELS)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -95,15 +95,15 @@ def test_inspect_sees_a_loss_cut_off_from_the_model():
     def cut(output, target):
         return F.cross_entropy(output.detach(), target)
 
-    assert rules(xent.checks.inspect(network(), cut, torch.randn(32, 4), LABELS)) == ["X027"]
+    assert rules(crossent.checks.inspect(network(), cut, torch.randn(32, 4), LABELS)) == ["X027"]
 
 
 def test_inspect_explains_what_torch_raises_and_raises_what_it_cannot_explain():
-    findings = xent.checks.inspect(network(), F.cross_entropy, torch.randn(32, 4), LABELS + 1)
+    findings = crossent.checks.inspect(network(), F.cross_entropy, torch.randn(32, 4), LABELS + 1)
     assert rules(findings) == ["X015"]
     assert findings[0].detail == "a label is 3, there are 3 classes"
     with pytest.raises(RuntimeError):
-        xent.checks.inspect(network(), F.cross_entropy, torch.randn(32, 9), LABELS)
+        crossent.checks.inspect(network(), F.cross_entropy, torch.randn(32, 9), LABELS)
 
 
 def test_inspect_takes_arguments_by_position_and_by_name():
@@ -113,12 +113,12 @@ def test_inspect_takes_arguments_by_position_and_by_name():
 
     a, b, y = torch.randn(32), torch.randn(32), torch.ones(32)
     loss = nn.BCEWithLogitsLoss()
-    assert rules(xent.checks.inspect(Two(), loss, (a, b), y)) == ["X004"]
-    assert rules(xent.checks.inspect(Two(), loss, {"a": a, "b": b}, y)) == ["X004"]
+    assert rules(crossent.checks.inspect(Two(), loss, (a, b), y)) == ["X004"]
+    assert rules(crossent.checks.inspect(Two(), loss, {"a": a, "b": b}, y)) == ["X004"]
 
 
 def test_watch_points_to_the_line_of_the_program():
-    with warnings.catch_warnings(record=True) as caught, xent.checks.watch() as findings:
+    with warnings.catch_warnings(record=True) as caught, crossent.checks.watch() as findings:
         warnings.simplefilter("always")
         for _ in range(3):
             line = sys._getframe().f_lineno + 1
@@ -129,7 +129,7 @@ def test_watch_points_to_the_line_of_the_program():
 
 
 def test_watch_sees_through_views_and_ends_with_its_block():
-    with warnings.catch_warnings(), xent.checks.watch() as findings:
+    with warnings.catch_warnings(), crossent.checks.watch() as findings:
         warnings.simplefilter("ignore")
         p = torch.softmax(torch.randn(4, 8, 3), -1).view(-1, 3)
         F.cross_entropy(p, LABELS)
@@ -140,7 +140,7 @@ def test_watch_sees_through_views_and_ends_with_its_block():
 
 def test_watch_is_silent_about_sound_training():
     model, criterion = network(), nn.CrossEntropyLoss(ignore_index=-1)
-    with xent.checks.watch() as findings:
+    with crossent.checks.watch() as findings:
         for _ in range(3):
             output = model(torch.randn(32, 4))
             criterion(output, LABELS).backward()
@@ -154,9 +154,12 @@ def test_strict_makes_warnings_errors_and_takes_that_back():
     with warnings.catch_warnings():
         warnings.resetwarnings()
         warnings.simplefilter("ignore")
-        with xent.checks.strict(), pytest.raises(MisuseWarning, match=r"^X001 softmax before cross-entropy: every row"):
-            xent.cross_entropy(torch.softmax(torch.randn(8, 3), 1), LABELS[:8])
-        xent.cross_entropy(np.array([[3.0]]), np.array([0]))
+        with (
+            crossent.checks.strict(),
+            pytest.raises(MisuseWarning, match=r"^X001 softmax before cross-entropy: every row"),
+        ):
+            crossent.cross_entropy(torch.softmax(torch.randn(8, 3), 1), LABELS[:8])
+        crossent.cross_entropy(np.array([[3.0]]), np.array([0]))
 
 
 # ---------------------------------------------------------------------- the losses themselves
@@ -176,22 +179,22 @@ SQUEEZED = np.random.default_rng(0).random((32, 3), np.float32)
 
 def test_a_softmax_before_the_loss(backend):
     x, y = backend.array(P), backend.array(LABELS.numpy())
-    (first, *rest) = warned(lambda: xent.cross_entropy(x, y), times=10)
+    (first, *rest) = warned(lambda: crossent.cross_entropy(x, y), times=10)
     assert first.startswith(
         "X001 softmax before cross-entropy: every row of input lies in 0 … 1 and sums to 1, as a softm"
     )
     assert "with these 3 classes below 0.551; give the loss the raw scores" in first
     assert len(rest) == _misuse.LOOKS - 1
-    assert len(warned(lambda: xent.cross_entropy(x, y, check=True), times=5)) == 5
-    assert warned(lambda: xent.cross_entropy(x, y, check=False), times=5) == []
+    assert len(warned(lambda: crossent.cross_entropy(x, y, check=True), times=5)) == 5
+    assert warned(lambda: crossent.cross_entropy(x, y, check=False), times=5) == []
 
 
 def test_numbers_between_0_and_1_are_believed_after_a_while(backend):
     x, y = backend.array(SQUEEZED), backend.array(LABELS.numpy())
-    messages = warned(lambda: xent.cross_entropy(x, y), times=10)
+    messages = warned(lambda: crossent.cross_entropy(x, y), times=10)
     assert [message[:4] for message in messages] == ["X002"]
     labels = backend.array((SQUEEZED > 0.5).astype(np.float32))
-    messages = warned(lambda: xent.binary_cross_entropy_with_logits(x, labels), times=10)
+    messages = warned(lambda: crossent.binary_cross_entropy_with_logits(x, labels), times=10)
     assert [message[:4] for message in messages] == ["X004"]
 
 
@@ -200,11 +203,11 @@ def test_nan_is_named_and_ignored_rows_may_hold_it(backend):
     bad[3, 1] = np.nan
     y = LABELS.numpy().copy()
     x = backend.array(bad)
-    assert warned(lambda: xent.cross_entropy(x, backend.array(y), check=True))[0].startswith(
+    assert warned(lambda: crossent.cross_entropy(x, backend.array(y), check=True))[0].startswith(
         "X030 NaN among the scores"
     )
     y[3] = -100
-    assert warned(lambda: xent.cross_entropy(x, backend.array(y), check=True)) == []
+    assert warned(lambda: crossent.cross_entropy(x, backend.array(y), check=True)) == []
 
 
 @pytest.mark.parametrize("x", [
@@ -214,18 +217,18 @@ def test_nan_is_named_and_ignored_rows_may_hold_it(backend):
 def test_sound_scores_are_left_alone(backend, x):
     y = backend.array(x.argmax(1))
     z = backend.array(x.astype(np.float32))
-    assert warned(lambda: xent.cross_entropy(z, y), times=5) == []
-    assert warned(lambda: xent.cross_entropy(z, y, check=True)) == []
+    assert warned(lambda: crossent.cross_entropy(z, y), times=5) == []
+    assert warned(lambda: crossent.cross_entropy(z, y, check=True)) == []
 
 
 def test_each_loss_object_is_looked_at():
     x = torch.from_numpy(P)
     for _ in range(2):
-        loss = xent.nn.CrossEntropyLoss()
+        loss = crossent.nn.CrossEntropyLoss()
         assert len(warned(lambda loss=loss: loss(x, LABELS), times=5)) == _misuse.LOOKS
 
 
 def test_values_on_another_device_are_not_read(monkeypatch):
     monkeypatch.setattr(_misuse, "readable", lambda *_: False)
     monkeypatch.setattr(_misuse, "values", lambda _: pytest.fail("read"))
-    assert warned(lambda: xent.cross_entropy(torch.from_numpy(P), LABELS, check=True)) == []
+    assert warned(lambda: crossent.cross_entropy(torch.from_numpy(P), LABELS, check=True)) == []

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xent import _definition as definition
-from xent import _plain as plain
+from crossent import _definition as definition
+from crossent import _plain as plain
 
 IDENTITY = (-math.inf, -1.0, 0.0, 0.0, 0, 0.0)
 finite = st.floats(-50, 50)

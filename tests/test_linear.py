@@ -8,8 +8,8 @@ import pytest
 import torch
 from test_conformance import call_id, eighths
 
-import xent
-from xent import _chunked
+import crossent
+from crossent import _chunked
 
 CLASSES, FEATURES = 7, 5
 LAYOUTS = {"row": (), "rows": (9,), "sequences": (2, 5), "transposed": (2, 5), "blocks": (2, 3, 4)}
@@ -102,7 +102,7 @@ def autograd(x, w, target, given: dict, cotangent) -> tuple:
     leaves = [x, w, *([given["linear_bias"]] if "linear_bias" in given else [])]
     leaves = [leaf.detach().requires_grad_() for leaf in leaves]
     own = {**given, "linear_bias": leaves[2]} if len(leaves) == 3 else given
-    value = xent.linear_cross_entropy(leaves[0], leaves[1], target, **own)
+    value = crossent.linear_cross_entropy(leaves[0], leaves[1], target, **own)
     value.backward(torch.as_tensor(cotangent).to(value.dtype))
     return value.detach(), [leaf.grad for leaf in leaves]
 
@@ -133,8 +133,8 @@ def check_case(backend, case: dict, dtype: str, seed: int = 0) -> None:
         given["dtype"] = case["dtype"]
     exact = (backend.numpy(x), backend.numpy(w), backend.numpy(target))
     reference = oracle.linear_cross_entropy(*exact, **{**options})
-    value = xent.linear_cross_entropy(x, w, target, **given)
-    found = xent.linear_cross_entropy_with_grad(x, w, target, **given)
+    value = crossent.linear_cross_entropy(x, w, target, **given)
+    found = crossent.linear_cross_entropy_with_grad(x, w, target, **given)
     check(backend, (value, ()), reference, dtype, value_dtype)
     check(backend, found, reference, dtype, value_dtype)
     if backend.name == "torch":

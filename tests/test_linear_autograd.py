@@ -13,8 +13,8 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from torch.utils.checkpoint import checkpoint
 
-import xent
-from xent import _chunked, _chunks
+import crossent
+from crossent import _chunked, _chunks
 
 DOUBLE = torch.float64
 N, D, C = 6, 3, 5
@@ -31,19 +31,19 @@ ROWS, CLASSES = random(N, seed=2).abs(), random(C, seed=3).abs()
 MASK = torch.tensor([True, True, True, True, True, True, True, False, True, True] * 3).reshape(N, C)
 
 LOSSES = {
-    "index": lambda x, w, b, **o: xent.linear_cross_entropy(x, w, INDEX, linear_bias=b, chunk_size=4, **o),
-    "probabilities": lambda x, w, b, **o: xent.linear_cross_entropy(x, w, SOFT, linear_bias=b, chunk_size=4, **o),
-    "every option": lambda x, w, b, **o: xent.linear_cross_entropy(
+    "index": lambda x, w, b, **o: crossent.linear_cross_entropy(x, w, INDEX, linear_bias=b, chunk_size=4, **o),
+    "probabilities": lambda x, w, b, **o: crossent.linear_cross_entropy(x, w, SOFT, linear_bias=b, chunk_size=4, **o),
+    "every option": lambda x, w, b, **o: crossent.linear_cross_entropy(
         x, w, INDEX, linear_bias=b, weight=CLASSES, sample_weight=ROWS, where=MASK, chunk_size=4, **OPTIONS, **o
     ),
-    "denominator": lambda x, w, b, **o: xent.linear_cross_entropy(
+    "denominator": lambda x, w, b, **o: crossent.linear_cross_entropy(
         x, w, INDEX, linear_bias=b, denominator=torch.tensor(7.0), chunk_size=4
     ),
     "statistics": lambda x, w, b, **o: added(
-        xent.linear_row_stats(x, w, INDEX, linear_bias=b, chunk_size=4, label_smoothing=0.1)
+        crossent.linear_row_stats(x, w, INDEX, linear_bias=b, chunk_size=4, label_smoothing=0.1)
     ),
     "statistics beside": lambda x, w, b, **o: added(
-        xent.linear_cross_entropy(x, w, INDEX, linear_bias=b, chunk_size=4, return_stats=True, **o)
+        crossent.linear_cross_entropy(x, w, INDEX, linear_bias=b, chunk_size=4, return_stats=True, **o)
     ),
 }
 NAMES = list(LOSSES)
@@ -67,7 +67,7 @@ def layer(dtype: torch.dtype = DOUBLE) -> list[torch.Tensor]:
 
 def plain(x, w, b, **options):
     """The definition."""
-    return xent.cross_entropy(F.linear(x, w, b), INDEX, **options)
+    return crossent.cross_entropy(F.linear(x, w, b), INDEX, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,7 @@ def test_14_two_backward_passes_give_the_same_gradient_twice(reduction) -> None:
 def test_15_nothing_is_written_into_an_argument() -> None:
     leaves, target = layer(), INDEX.clone()
     before = [leaf.detach().clone() for leaf in leaves]
-    xent.linear_cross_entropy(*leaves[:2], target, linear_bias=leaves[2]).backward()
+    crossent.linear_cross_entropy(*leaves[:2], target, linear_bias=leaves[2]).backward()
     for leaf, value in zip(leaves, before, strict=True):
         assert torch.equal(leaf.detach(), value)
         assert leaf._version == 0
@@ -192,7 +192,7 @@ def test_17_derivatives_by_all_that_requires_grad(name) -> None:
 
     def loss(x, w, leaf):
         own = {**given, name: leaf}
-        return xent.linear_cross_entropy(x, w, own.pop("target"), linear_bias=b.detach(), check=False, **own)
+        return crossent.linear_cross_entropy(x, w, own.pop("target"), linear_bias=b.detach(), check=False, **own)
 
     assert gradcheck(loss, (x, w, leaf), check_forward_ad=True)
 
@@ -231,7 +231,7 @@ def test_18_per_sample_gradients() -> None:
     y = INDEX.clamp(min=0)
 
     def one(w, x, y):
-        return xent.linear_cross_entropy(x, w, y, linear_bias=b)
+        return crossent.linear_cross_entropy(x, w, y, linear_bias=b)
 
     batched = vmap(grad(one), in_dims=(None, 0, 0))(w, x, y)
     for k in range(N):
@@ -243,7 +243,7 @@ def test_18_an_infinite_bias_beside_an_ignored_row() -> None:
     with torch.no_grad():
         b[0] = -torch.inf
     y = torch.tensor([1, 2, 4, -100, 1, 3])
-    loss = xent.linear_cross_entropy(x, w, y, linear_bias=b, chunk_size=4)
+    loss = crossent.linear_cross_entropy(x, w, y, linear_bias=b, chunk_size=4)
     loss.backward()
     keep = y != -100
     wanted = F.cross_entropy(F.linear(x[keep], w[1:], b[1:]), y[keep] - 1)
@@ -312,7 +312,9 @@ def test_19_micro_batches_with_the_batch_denominator() -> None:
     whole = torch.autograd.grad(LOSSES["index"](x, w, b), w)[0]
     parts = 0
     for half, y in ((slice(0, 2), INDEX[:2]), (slice(2, 6), INDEX[2:])):
-        loss = xent.linear_cross_entropy(x[half], w, y, linear_bias=b, denominator=(INDEX != -100).sum(), chunk_size=2)
+        loss = crossent.linear_cross_entropy(
+            x[half], w, y, linear_bias=b, denominator=(INDEX != -100).sum(), chunk_size=2
+        )
         parts = parts + torch.autograd.grad(loss, w)[0]
     torch.testing.assert_close(parts, whole)
 
@@ -322,8 +324,8 @@ def test_08_the_cap_comes_before_the_mask() -> None:
     w.data[4] = 1e4 * w.data[4]
     where = torch.tensor([True, True, True, True, False])
     y = torch.tensor([2, 0, 3, -100, 1, 3])
-    found = xent.linear_cross_entropy(x, w, y, linear_bias=b, softcap=2.0, where=where, chunk_size=4)
-    wanted = xent.linear_cross_entropy(x, w[:4], y, linear_bias=b[:4], softcap=2.0, chunk_size=4)
+    found = crossent.linear_cross_entropy(x, w, y, linear_bias=b, softcap=2.0, where=where, chunk_size=4)
+    wanted = crossent.linear_cross_entropy(x, w[:4], y, linear_bias=b[:4], softcap=2.0, chunk_size=4)
     torch.testing.assert_close(found, wanted)
 
 
@@ -345,7 +347,7 @@ def test_07_sixteen_bits_are_no_worse_than_torch_over_many_chunks(dtype) -> None
     theirs = run(lambda x, w, b: F.cross_entropy(F.linear(x, w, b), y), x, w, b)
     for size in (32, 512, None):
         ours = run(
-            lambda x, w, b, size=size: xent.linear_cross_entropy(x, w, y, linear_bias=b, chunk_size=size), x, w, b
+            lambda x, w, b, size=size: crossent.linear_cross_entropy(x, w, y, linear_bias=b, chunk_size=size), x, w, b
         )
         for one, other, truth in zip(ours, theirs, exact, strict=True):
             unit = torch.finfo(dtype).eps * truth.norm()
@@ -392,7 +394,7 @@ def test_statistics_compile(name) -> None:
 
 def test_compiles_with_dynamic_shapes() -> None:
     torch.compiler.reset()
-    compiled = torch.compile(xent.linear_cross_entropy, fullgraph=True, dynamic=True, backend="aot_eager")
+    compiled = torch.compile(crossent.linear_cross_entropy, fullgraph=True, dynamic=True, backend="aot_eager")
     for n, d, c in ((4, 3, 5), (7, 2, 9), (3, 4, 2)):
         x, w, y = random(n, d), random(c, d), torch.arange(n) % c
         torch.testing.assert_close(compiled(x, w, y), F.cross_entropy(x @ w.T, y))
@@ -414,18 +416,18 @@ def test_compiles_with_inductor(name) -> None:
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("bias", [False, True])
 def test_opcheck(reduction, bias) -> None:
-    from xent import _chunked_operator, _head
-    from xent._options import Options
+    from crossent import _chunked_operator, _head
+    from crossent._options import Options
 
     x, w, b = layer(torch.float32)
     options = Options(
         reduction=reduction, chunk_size=4, z_loss=0.1, linear_bias=b if bias else None, weight=CLASSES.float()
     )
     call = _chunked_operator._call(_head.head("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
-    library.opcheck(torch.ops.xent.linear_cross_entropy.default, call)
+    library.opcheck(torch.ops.crossent.linear_cross_entropy.default, call)
     if reduction == "none":
         call = [part.detach() if isinstance(part, torch.Tensor) else part for part in call]
-        library.opcheck(torch.ops.xent.linear_cross_entropy_rows.default, (torch.rand(N), *call))
+        library.opcheck(torch.ops.crossent.linear_cross_entropy_rows.default, (torch.rand(N), *call))
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean"])
@@ -486,7 +488,7 @@ def test_tied_embeddings() -> None:
         loss(table(INDEX.clamp(min=0)).tanh(), table.weight).backward()
         return table.weight.grad
 
-    ours = run(lambda x, w: xent.linear_cross_entropy(x, w, INDEX, chunk_size=4))
+    ours = run(lambda x, w: crossent.linear_cross_entropy(x, w, INDEX, chunk_size=4))
     torch.testing.assert_close(ours, run(lambda x, w: F.cross_entropy(x @ w.T, INDEX)))
 
 
@@ -498,7 +500,7 @@ def test_shift_is_the_narrowed_call_and_copies_no_features(shift, monkeypatch) -
     logits = _chunks.products.logits
     monkeypatch.setattr(_chunks.products, "logits", lambda part, *rest: (seen.append(len(part)), logits(part, *rest)))
     leaf, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-    loss = xent.linear_cross_entropy(leaf, w, y, shift=shift, chunk_size=4, reduction="none")
+    loss = crossent.linear_cross_entropy(leaf, w, y, shift=shift, chunk_size=4, reduction="none")
     assert loss.shape == (3, 5 - shift)
     assert max(seen) <= 4
     wanted = F.cross_entropy((other[:, :-shift] @ w.T).movedim(-1, 1), y[:, shift:], reduction="none")
@@ -514,7 +516,7 @@ def test_per_sample_gradients_of_a_model() -> None:
     w = random(C, D, seed=1)
 
     def one(parameters, x, y):
-        return xent.linear_cross_entropy(functional_call(model, parameters, (x[None],)), w, y[None])
+        return crossent.linear_cross_entropy(functional_call(model, parameters, (x[None],)), w, y[None])
 
     x, y = random(N, D), INDEX.clamp(min=0)
     batched = vmap(grad(one), in_dims=(None, 0, 0))(parameters, x, y)
@@ -532,7 +534,7 @@ def test_the_logits_are_never_whole(monkeypatch) -> None:
         _chunks.products, "buffer", lambda like, shape, *r, **k: (sizes.append(shape), make(like, shape, *r, **k))[1]
     )
     x, w = random(1000, 4, dtype=torch.float32).requires_grad_(), random(20_000, 4, seed=1, dtype=torch.float32)
-    xent.linear_cross_entropy(x, w, torch.arange(1000)).backward()
+    crossent.linear_cross_entropy(x, w, torch.arange(1000)).backward()
     rows = [shape[0] for shape in sizes if shape[-1] == 20_000 and len(shape) == 2]
     assert rows
     assert max(rows) * 20_000 * 4 <= _chunks.BUDGET
@@ -541,7 +543,7 @@ def test_the_logits_are_never_whole(monkeypatch) -> None:
 @pytest.mark.parametrize("size", [1, 3, None])
 def test_numpy_agrees_with_torch(size) -> None:
     x, w, b = layer()
-    value, gradients = xent.linear_cross_entropy_with_grad(
+    value, gradients = crossent.linear_cross_entropy_with_grad(
         *(part.detach().numpy() for part in (x, w)),
         INDEX.numpy(),
         linear_bias=b.detach().numpy(),
@@ -556,6 +558,6 @@ def test_numpy_agrees_with_torch(size) -> None:
 
 
 def test_a_module_keeps_its_options_when_copied() -> None:
-    loss = xent.nn.LinearCrossEntropyLoss(D, C, bias=True, z_loss=0.1, chunk_size=4).double()
+    loss = crossent.nn.LinearCrossEntropyLoss(D, C, bias=True, z_loss=0.1, chunk_size=4).double()
     again = copy.deepcopy(loss)
     torch.testing.assert_close(again(random(N, D), INDEX), loss(random(N, D), INDEX))

@@ -14,8 +14,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import xent
-from xent import _chunked, errors
+import crossent
+from crossent import _chunked, errors
 
 X = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
 W = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
@@ -25,7 +25,7 @@ CALL = r"— in linear_cross_entropy\(input float32 \(8, 4\), linear_weight floa
 
 
 def call(x=X, w=W, y=Y, **options):
-    return lambda: xent.linear_cross_entropy(x, w, y, **options)
+    return lambda: crossent.linear_cross_entropy(x, w, y, **options)
 
 
 ERRORS = {
@@ -112,7 +112,7 @@ ERRORS = {
         r"^linear_cross_entropy: label_smoothing=2, expected betw",
     ),
     "two libraries": (
-        lambda: xent.linear_cross_entropy(X.numpy(), W, Y.numpy()),
+        lambda: crossent.linear_cross_entropy(X.numpy(), W, Y.numpy()),
         errors.ArrayTypeError,
         r"^linear_weight is a torch\.Tensor, but input a numpy\.ndarray: give both in one library",
     ),
@@ -146,20 +146,20 @@ def test_errors(name) -> None:
 def test_an_unknown_option_raises_as_python_does() -> None:
     text = r"linear_cross_entropy\(\) got an unexpected keyword argument 'axis'"
     with pytest.raises(TypeError, match=text):
-        xent.linear_cross_entropy(X, W, Y, axis=1)
+        crossent.linear_cross_entropy(X, W, Y, axis=1)
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'chunksize': did you mean chunk_size"):
-        xent.linear_cross_entropy(X, W, Y, chunksize=1)
+        crossent.linear_cross_entropy(X, W, Y, chunksize=1)
 
 
 def test_signatures_hold_torch_s() -> None:
-    theirs, ours = (inspect.signature(f).parameters for f in (F.linear_cross_entropy, xent.linear_cross_entropy))
+    theirs, ours = (inspect.signature(f).parameters for f in (F.linear_cross_entropy, crossent.linear_cross_entropy))
     assert set(theirs) <= set(ours)
     assert list(theirs)[:3] == list(ours)[:3]
     for name in set(theirs) - {"ignore_index"}:
         assert theirs[name].default == ours[name].default
         assert theirs[name].kind == ours[name].kind
     assert {"shift", "chunk_size", "softcap", "z_loss", "where", "sample_weight", "return_stats"} <= set(ours)
-    assert "reduction" not in inspect.signature(xent.linear_row_stats).parameters
+    assert "reduction" not in inspect.signature(crossent.linear_row_stats).parameters
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
@@ -168,12 +168,12 @@ def test_gives_what_torch_gives(reduction, smoothing) -> None:
     given = {"linear_bias": B, "weight": torch.rand(10), "reduction": reduction, "label_smoothing": smoothing}
     for target in (Y, torch.softmax(torch.randn(8, 10), -1)):
         wanted = F.linear_cross_entropy(X, W, target, **given)
-        torch.testing.assert_close(xent.linear_cross_entropy(X, W, target, **given), wanted)
+        torch.testing.assert_close(crossent.linear_cross_entropy(X, W, target, **given), wanted)
     torch.testing.assert_close(
-        xent.linear_cross_entropy(X, W, Y, ignore_index=3), F.linear_cross_entropy(X, W, Y, ignore_index=3)
+        crossent.linear_cross_entropy(X, W, Y, ignore_index=3), F.linear_cross_entropy(X, W, Y, ignore_index=3)
     )
     torch.testing.assert_close(
-        xent.linear_cross_entropy(X, W, Y, ignore_index=None), F.linear_cross_entropy(X, W, Y, ignore_index=None)
+        crossent.linear_cross_entropy(X, W, Y, ignore_index=None), F.linear_cross_entropy(X, W, Y, ignore_index=None)
     )
 
 
@@ -183,25 +183,25 @@ def test_torch_s_options_give_the_chunk_size(monkeypatch) -> None:
     logits = _chunked._chunks.products.logits
     monkeypatch.setattr(_chunked._chunks.products, "logits", lambda x, *rest: (seen.append(len(x)), logits(x, *rest)))
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=3, chunking_method=None)
-    xent.linear_cross_entropy(X, W, Y, options=options)
+    crossent.linear_cross_entropy(X, W, Y, options=options)
     assert seen == [3, 3, 2]
 
 
 def test_k_dimensional_weights() -> None:
     w, b, y = torch.randn(5, 2, 3, 4), torch.randn(5, 2, 3), torch.randint(0, 5, (8, 2, 3))
     leaf, other = (X.clone().requires_grad_() for _ in range(2))
-    loss = xent.linear_cross_entropy(leaf, w, y, linear_bias=b)
+    loss = crossent.linear_cross_entropy(leaf, w, y, linear_bias=b)
     wanted = F.linear_cross_entropy(other, w, y, linear_bias=b)
     torch.testing.assert_close(loss, wanted)
     loss.backward()
     wanted.backward()
     torch.testing.assert_close(leaf.grad, other.grad)
-    value, gradients = xent.linear_cross_entropy_with_grad(X.numpy(), w.numpy(), y.numpy(), linear_bias=b.numpy())
+    value, gradients = crossent.linear_cross_entropy_with_grad(X.numpy(), w.numpy(), y.numpy(), linear_bias=b.numpy())
     assert value == pytest.approx(wanted.item(), rel=1e-5)
     np.testing.assert_allclose(gradients.input, other.grad.numpy(), rtol=1e-4, atol=1e-6)
     assert gradients.linear_weight.shape == w.shape
     assert gradients.linear_bias.shape == b.shape
-    again = xent.linear_cross_entropy_with_grad(X, w, y, linear_bias=b)[1]
+    again = crossent.linear_cross_entropy_with_grad(X, w, y, linear_bias=b)[1]
     torch.testing.assert_close(again.input, other.grad)
 
 
@@ -211,20 +211,20 @@ def test_statistics_are_those_of_the_logits(library, target) -> None:
     parts = [X, W, B, target] if library == "torch" else [p if p is None else p.numpy() for p in (X, W, B, target)]
     x, w, b, y = parts
     given = {} if target is None else {"label_smoothing": 0.1, "z_loss": 0.01}
-    found = xent.linear_row_stats(x, w, y, linear_bias=b, chunk_size=3, **given)
-    wanted = xent.row_stats(F.linear(X, W, B), target, **given)
+    found = crossent.linear_row_stats(x, w, y, linear_bias=b, chunk_size=3, **given)
+    wanted = crossent.row_stats(F.linear(X, W, B), target, **given)
     for one, other in zip(found, wanted, strict=True):
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(torch.as_tensor(one), other)
     if target is not None:
-        loss, beside = xent.linear_cross_entropy(x, w, y, linear_bias=b, chunk_size=3, return_stats=True)
+        loss, beside = crossent.linear_cross_entropy(x, w, y, linear_bias=b, chunk_size=3, return_stats=True)
         torch.testing.assert_close(torch.as_tensor(beside.entropy), wanted.entropy)
-        torch.testing.assert_close(torch.as_tensor(loss), xent.cross_entropy(F.linear(X, W, B), target))
+        torch.testing.assert_close(torch.as_tensor(loss), crossent.cross_entropy(F.linear(X, W, B), target))
 
 
 def test_perplexity_accuracy_and_log_probabilities_from_one_pass() -> None:
-    loss, stats = xent.linear_cross_entropy(X, W, Y, return_stats=True)
+    loss, stats = crossent.linear_cross_entropy(X, W, Y, return_stats=True)
     z = X @ W.T
     torch.testing.assert_close(stats.target_log_prob, z.log_softmax(-1).gather(1, Y[:, None])[:, 0])
     torch.testing.assert_close((stats.prediction == Y).float().mean(), (z.argmax(-1) == Y).float().mean())
@@ -232,7 +232,7 @@ def test_perplexity_accuracy_and_log_probabilities_from_one_pass() -> None:
 
 
 def test_lists_and_integers_are_numpy_s() -> None:
-    value = xent.linear_cross_entropy([[1, 2]], [[1, 0], [0, 1]], [1])
+    value = crossent.linear_cross_entropy([[1, 2]], [[1, 0], [0, 1]], [1])
     assert value == pytest.approx(np.log1p(np.exp(-1)))
     assert isinstance(value, np.float64)
 
@@ -241,29 +241,29 @@ def test_lists_and_integers_are_numpy_s() -> None:
 def test_empty_batches(shape) -> None:
     x, y = torch.zeros(shape, requires_grad=True), torch.zeros(shape[:-1], dtype=torch.int64)
     w = W.clone().requires_grad_()
-    xent.linear_cross_entropy(x, w, y, reduction="sum").backward()
+    crossent.linear_cross_entropy(x, w, y, reduction="sum").backward()
     assert x.grad.shape == shape
     assert not w.grad.any()
-    assert torch.isnan(xent.linear_cross_entropy(x, w, y))
-    assert xent.linear_cross_entropy(x, w, y, on_empty="zero") == 0
-    assert xent.linear_cross_entropy(x, w, y, reduction="none").shape == shape[:-1]
-    value, gradients = xent.linear_cross_entropy_with_grad(*(part.detach().numpy() for part in (x, w, y)))
+    assert torch.isnan(crossent.linear_cross_entropy(x, w, y))
+    assert crossent.linear_cross_entropy(x, w, y, on_empty="zero") == 0
+    assert crossent.linear_cross_entropy(x, w, y, reduction="none").shape == shape[:-1]
+    value, gradients = crossent.linear_cross_entropy_with_grad(*(part.detach().numpy() for part in (x, w, y)))
     assert np.isnan(value)
     assert not gradients.linear_weight.any()
 
 
 def test_no_features_and_one_class() -> None:
     for x, w, y in ((X[:, :0], W[:, :0], Y), (X[:, :0].numpy(), W[:, :0].numpy(), Y.numpy())):
-        assert float(xent.linear_cross_entropy(x, w, y)) == pytest.approx(np.log(10))
+        assert float(crossent.linear_cross_entropy(x, w, y)) == pytest.approx(np.log(10))
     with pytest.warns(errors.MisuseWarning, match="one class: softmax over one output unit is 1"):
-        xent.linear_cross_entropy(X, W[:1], torch.zeros(8, dtype=torch.int64))
+        crossent.linear_cross_entropy(X, W[:1], torch.zeros(8, dtype=torch.int64))
 
 
 # --- the module ---
 
 
 def test_the_module_is_torch_s() -> None:
-    theirs, ours = torch.nn.LinearCrossEntropyLoss, xent.nn.LinearCrossEntropyLoss
+    theirs, ours = torch.nn.LinearCrossEntropyLoss, crossent.nn.LinearCrossEntropyLoss
     assert issubclass(ours, theirs)
     wanted = inspect.signature(theirs).parameters
     own = [p for p in inspect.signature(ours).parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -276,16 +276,16 @@ def test_the_module_is_torch_s() -> None:
 
 
 def test_the_module_s_extras() -> None:
-    loss = xent.nn.LinearCrossEntropyLoss(4, 10, z_loss=0.1, chunk_size=3)
+    loss = crossent.nn.LinearCrossEntropyLoss(4, 10, z_loss=0.1, chunk_size=3)
     assert repr(loss).endswith(
         "z_loss=0.1, chunk_size=3\n  (linear): Linear(in_features=4, out_features=10, bias=False)\n)"
     )
     again = pickle.loads(pickle.dumps(loss))
     rows = torch.rand(8)
-    wanted = xent.linear_cross_entropy(X, loss.linear.weight, Y, z_loss=0.1, sample_weight=rows, denominator=2.0)
+    wanted = crossent.linear_cross_entropy(X, loss.linear.weight, Y, z_loss=0.1, sample_weight=rows, denominator=2.0)
     torch.testing.assert_close(again(X, Y, sample_weight=rows, denominator=2.0), wanted)
     with pytest.raises(errors.OptionError, match="LinearCrossEntropyLoss: softcap=-1"):
-        xent.nn.LinearCrossEntropyLoss(4, 10, softcap=-1)
+        crossent.nn.LinearCrossEntropyLoss(4, 10, softcap=-1)
 
 
 # --- wrapped heads ---
@@ -294,8 +294,8 @@ WRAPPED = """
 import os, sys, torch
 import torch.distributed as dist
 import torch.nn.functional as F
-import xent
-from xent import _chunked
+import crossent
+from crossent import _chunked
 
 _chunked.SMALL = 0
 rank, port, way = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -311,7 +311,7 @@ class Model(torch.nn.Module):
     def forward(self, x, y):
         h = self.body(x).tanh()
         if self.ours:
-            return xent.linear_cross_entropy(h, self.head.weight, y, linear_bias=self.head.bias, chunk_size=3)
+            return crossent.linear_cross_entropy(h, self.head.weight, y, linear_bias=self.head.bias, chunk_size=3)
         return F.cross_entropy(self.head(h), y)
 
 
@@ -379,10 +379,10 @@ def test_a_language_model_learns_the_same(precision, way) -> None:
 
 def test_numpy_says_nothing_of_what_it_meets_knowingly() -> None:
     x, weight = np.array([[np.inf, np.inf], [1.0, 2.0]]), np.array([[1.0, 1.0], [1.0, -1.0], [0.5, 1.0]])
-    normaliser = float(xent.logsumexp(weight @ x[1]))
-    loss, gradients = xent.linear_cross_entropy_with_grad(x, weight, np.array([-100, 0]))
+    normaliser = float(crossent.logsumexp(weight @ x[1]))
+    loss, gradients = crossent.linear_cross_entropy_with_grad(x, weight, np.array([-100, 0]))
     assert float(loss) == pytest.approx(normaliser - 3)
     assert np.isfinite(gradients[0]).all()
-    stats = xent.linear_row_stats(x, weight)
+    stats = crossent.linear_row_stats(x, weight)
     assert np.isnan(stats.lse[0])
     assert stats.lse[1] == pytest.approx(normaliser)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import xent
-from xent.checks.fixes import fixed
-from xent.checks.source import report
-from xent.cli import main
-from xent.errors import DataError
+import crossent
+from crossent.checks.fixes import fixed
+from crossent.checks.source import report
+from crossent.cli import main
+from crossent.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 CORPUS = Path(__file__).parent / "corpus"
@@ -28,7 +28,7 @@ def expected(path: Path) -> set[tuple[str, int]]:
 
 
 def found(*paths: Path, **options: bool) -> set[tuple[str, int]]:
-    return {(finding.rule_id, finding.line) for finding in xent.checks.lint(paths, **options)}
+    return {(finding.rule_id, finding.line) for finding in crossent.checks.lint(paths, **options)}
 
 
 def command(*words: object) -> object:
@@ -63,12 +63,12 @@ def test_the_examples_show_what_they_are_about(monkeypatch):
     monkeypatch.chdir(ROOT)
     done = command("examples")
     assert done.exit_code == 1
-    rules = {finding.rule_id for finding in xent.checks.lint("examples")}
+    rules = {finding.rule_id for finding in crossent.checks.lint("examples")}
     assert rules == {"X001", "X019"}
     assert "examples/softmax_and_cross_entropy.ipynb:cell " in done.output
 
 
-def test_xent_itself_is_sound():
+def test_crossent_itself_is_sound():
     assert found(ROOT / "src") == set()
 
 
@@ -99,7 +99,7 @@ def project(tmp_path):
 
 
 def test_a_softmax_is_followed_through_the_files_of_a_project(project):
-    (finding,) = xent.checks.lint(project)
+    (finding,) = crossent.checks.lint(project)
     assert (Path(finding.path).name, finding.line, finding.rule_id) == ("train.py", 8, "X001")
     assert finding.origin.endswith("head.py:5")
     assert found(project / "train.py") == {("X001", 8)}
@@ -127,7 +127,7 @@ def test_a_notebook_is_read_by_cells(tmp_path):
     ]
     path = tmp_path / "a.ipynb"
     path.write_text(json.dumps({"cells": [{"cell_type": kind, "source": [code]} for kind, code in cells]}))
-    (finding,) = xent.checks.lint(path)
+    (finding,) = crossent.checks.lint(path)
     assert (finding.cell, finding.line, finding.origin) == (5, 3, "cell 5, line 2")
     assert str(finding).startswith(f"{path}:cell 5:3:8: X001 softmax before cross-entropy (from cell 5, line 2)")
 
@@ -147,7 +147,7 @@ def test_a_notebook_is_read_by_cells(tmp_path):
 def test_encodings_and_python_2(data, tmp_path):
     path = tmp_path / "a.py"
     path.write_bytes(data)
-    assert {finding.rule_id for finding in xent.checks.lint(path)} == {"X001"}
+    assert {finding.rule_id for finding in crossent.checks.lint(path)} == {"X001"}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_odd_programs(code, tmp_path):
 
 def test_a_path_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
-        xent.checks.lint(tmp_path / "none.py")
+        crossent.checks.lint(tmp_path / "none.py")
     done = command(tmp_path / "none.py")
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
 
@@ -216,16 +216,18 @@ def test_exit_codes(bad):
     assert command(bad).exit_code == 0
 
 
-@pytest.mark.parametrize("comment", ["# xent: ignore", "# xent: ignore[X001]", "# xent: ignore[X005, X001]"])
+@pytest.mark.parametrize(
+    "comment", ["# crossent: ignore", "# crossent: ignore[X001]", "# crossent: ignore[X005, X001]"]
+)
 def test_a_comment_turns_a_rule_off(bad, comment):
     bad.write_text(BAD.rstrip("\n") + f"  {comment}\n")
     assert found(bad) == set()
 
 
 def test_a_comment_for_another_rule_does_not(bad):
-    bad.write_text(BAD.rstrip("\n") + "  # xent: ignore[X005]\n")
+    bad.write_text(BAD.rstrip("\n") + "  # crossent: ignore[X005]\n")
     assert found(bad) == {("X001", 2)}
-    bad.write_text(f"# xent: ignore-file[X001]\n{BAD}")
+    bad.write_text(f"# crossent: ignore-file[X001]\n{BAD}")
     assert found(bad) == set()
 
 
@@ -239,7 +241,7 @@ def test_formats(bad):
     assert result["locations"][0]["physicalLocation"]["region"] == {
         "startLine": 2, "startColumn": 8, "endLine": 2, "endColumn": 47,
     }  # fmt: skip
-    assert {rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]} == set(xent.checks.RULES)
+    assert {rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]} == set(crossent.checks.RULES)
     bad.write_text("softmax = 1\n")
     assert json.loads(command(bad, "--format", "json").stdout) == []
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import xent
-from xent.errors import OptionError, ShapeError
-from xent.models import BinaryMLP, MulticlassMLP, MultilayerPerceptron
+import crossent
+from crossent.errors import OptionError, ShapeError
+from crossent.models import BinaryMLP, MulticlassMLP, MultilayerPerceptron
 
 
 def test_the_layers_are_named_as_people_write_them():
@@ -45,13 +45,13 @@ def test_probability_is_the_sigmoid_of_the_logit():
     torch.testing.assert_close(network.probability(x), 1 / (1 + torch.exp(-network(x))))
 
 
-def test_they_learn_with_xents_losses():
+def test_they_learn_with_crossents_losses():
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(60, 4, generator=generator)
     torch.manual_seed(0)
     for network, y, loss in (
-        (MulticlassMLP(4, 16, 3), (x[:, 0] > 0).long() + (x[:, 1] > 0).long(), xent.cross_entropy),
-        (BinaryMLP(4, 16), (x[:, :1] > 0).float(), xent.binary_cross_entropy_with_logits),
+        (MulticlassMLP(4, 16, 3), (x[:, 0] > 0).long() + (x[:, 1] > 0).long(), crossent.cross_entropy),
+        (BinaryMLP(4, 16), (x[:, :1] > 0).float(), crossent.binary_cross_entropy_with_logits),
     ):
         optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
         first = float(loss(network(x), y).detach())

@@ -10,9 +10,9 @@ import pickle
 import pytest
 import torch
 
-import xent
-from xent import nn
-from xent.errors import MisuseWarning, OptionError
+import crossent
+from crossent import nn
+from crossent.errors import MisuseWarning, OptionError
 
 LOGITS = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 INDEX = torch.tensor([2, 0, 4, -100, 1, 3])
@@ -73,7 +73,7 @@ def test_survives_copying_pickling_saving_and_moving(name: str) -> None:
 def test_extras_and_what_belongs_to_one_batch() -> None:
     loss = nn.CrossEntropyLoss(z_loss=0.1, softcap=5.0)
     rows = torch.rand(6)
-    wanted = xent.cross_entropy(LOGITS, INDEX, z_loss=0.1, softcap=5.0, sample_weight=rows, denominator=3.0)
+    wanted = crossent.cross_entropy(LOGITS, INDEX, z_loss=0.1, softcap=5.0, sample_weight=rows, denominator=3.0)
     assert torch.equal(loss(LOGITS, INDEX, sample_weight=rows, denominator=3.0), wanted)
     assert repr(loss) == "CrossEntropyLoss(z_loss=0.1, softcap=5.0)"
 
@@ -97,7 +97,7 @@ def test_inplace_refuses_to_lose_another_gradient(name: str) -> None:
     }
     given[name] = given[name].clone().requires_grad_()
     with pytest.raises(OptionError, match=f"inplace=True gives the gradient of input alone, but {name} requires grad"):
-        xent.cross_entropy(LOGITS.clone().requires_grad_(), **given, inplace=True, check=False)
+        crossent.cross_entropy(LOGITS.clone().requires_grad_(), **given, inplace=True, check=False)
 
 
 def test_legacy_arguments() -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import library
 from torch.autograd import gradcheck, gradgradcheck
 
-import xent
-from xent import _operators
+import crossent
+from crossent import _operators
 
 pytestmark = pytest.mark.skipif(not _operators.READY, reason="the kernels are not built, or switched off")
 
@@ -32,10 +32,10 @@ def leaf(call: tuple) -> tuple:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_opcheck(name: str) -> None:
-    library.opcheck(torch.ops.xent.row_losses.default, leaf(CALLS[name]))
+    library.opcheck(torch.ops.crossent.row_losses.default, leaf(CALLS[name]))
     dtype = torch.float64 if CALLS[name][-1] else torch.float32
     cotangents = [torch.rand(4, dtype=dtype).requires_grad_() for _ in range(2)]
-    library.opcheck(torch.ops.xent.row_gradient.default, (*cotangents, *leaf(CALLS[name])))
+    library.opcheck(torch.ops.crossent.row_gradient.default, (*cotangents, *leaf(CALLS[name])))
 
 
 @pytest.mark.parametrize("name", ["index", "probabilities", "every option"])
@@ -43,7 +43,7 @@ def test_first_and_second_derivatives(name: str) -> None:
     x, *rest = leaf(CALLS[name])
 
     def losses(x: torch.Tensor) -> torch.Tensor:
-        loss, square = torch.ops.xent.row_losses(x, *rest)
+        loss, square = torch.ops.crossent.row_losses(x, *rest)
         return loss + 0.1 * square
 
     assert gradcheck(losses, (x,), check_batched_grad=True)
@@ -53,11 +53,11 @@ def test_first_and_second_derivatives(name: str) -> None:
 def test_vmap_is_one_more_axis_of_rows() -> None:
     x = torch.randn(3, 4, 6, dtype=torch.float64)
     call = CALLS["every option"]
-    batched = torch.vmap(lambda x: torch.ops.xent.row_losses(x, *call[1:])[0])(x)
+    batched = torch.vmap(lambda x: torch.ops.crossent.row_losses(x, *call[1:])[0])(x)
     for i in range(3):
-        torch.testing.assert_close(batched[i], torch.ops.xent.row_losses(x[i], *call[1:])[0])
+        torch.testing.assert_close(batched[i], torch.ops.crossent.row_losses(x[i], *call[1:])[0])
     with pytest.raises(NotImplementedError, match="class weights"):
-        torch.vmap(lambda w: torch.ops.xent.row_losses(X, Y, None, w, *call[4:])[0])(WEIGHT.expand(2, 6))
+        torch.vmap(lambda w: torch.ops.crossent.row_losses(X, Y, None, w, *call[4:])[0])(WEIGHT.expand(2, 6))
 
 
 def test_a_compiled_loss_is_the_operators() -> None:
@@ -70,9 +70,9 @@ def test_a_compiled_loss_is_the_operators() -> None:
 
     x = X.clone().requires_grad_()
     options = {"label_smoothing": 0.1, "z_loss": 0.01}
-    value = torch.compile(lambda x: xent.cross_entropy(x, Y, WEIGHT, **options), backend=backend, fullgraph=True)(x)
+    value = torch.compile(lambda x: crossent.cross_entropy(x, Y, WEIGHT, **options), backend=backend, fullgraph=True)(x)
     assert any("row_losses" in name for name in seen)
     (gradient,) = torch.autograd.grad(value, x)
-    wanted = xent.cross_entropy(x, Y, WEIGHT, **options)
+    wanted = crossent.cross_entropy(x, Y, WEIGHT, **options)
     torch.testing.assert_close(value, wanted)
     torch.testing.assert_close(gradient, torch.autograd.grad(wanted, x)[0])

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
-from xent.classify import plots
-from xent.classify.calibration import reliability
-from xent.classify.evaluation import evaluate
-from xent.classify.report import Background, render
+from crossent.classify import plots
+from crossent.classify.calibration import reliability
+from crossent.classify.evaluation import evaluate
+from crossent.classify.report import Background, render
 
 NASTY = '<script>alert("1")</script> & $\\frac$'
 
@@ -42,7 +42,7 @@ HISTORY = [
 def page_of(evaluation, features=None, history=HISTORY, **background):
     rows = len(evaluation.labels)
     features = pd.DataFrame({"a": np.arange(rows, dtype=float)}) if features is None else features
-    facts = {"title": "flowers", "command": "xent train flowers", "facts": [("Seed", "0")], **background}
+    facts = {"title": "flowers", "command": "crossent train flowers", "facts": [("Seed", "0")], **background}
     return render(evaluation, history, features, range(100, 100 + rows), Background(**facts))
 
 

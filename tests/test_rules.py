@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import xent
-from xent._rules import RULES, floor_of_softmax
-from xent.checks.rules import explained, page
-from xent.cli import main
-from xent.errors import OptionError
+import crossent
+from crossent._rules import RULES, floor_of_softmax
+from crossent.checks.rules import explained, page
+from crossent.cli import main
+from crossent.errors import OptionError
 
 ROOT = Path(__file__).parents[1]
 ONLY_AT_RUN_TIME = {"X030"}
@@ -29,7 +29,7 @@ def run(code: str) -> None:
 def lint(tmp_path: Path, code: str, **options: bool) -> set[str]:
     path = tmp_path / "example.py"
     path.write_text(code)
-    return {finding.rule_id for finding in xent.checks.lint(path, **options)}
+    return {finding.rule_id for finding in crossent.checks.lint(path, **options)}
 
 
 def test_identifiers_are_in_order():
@@ -57,7 +57,7 @@ def test_the_linter_tells_the_examples_apart(rule, tmp_path):
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_the_watcher_tells_the_examples_apart(rule):
     def watched(code):
-        with warnings.catch_warnings(), xent.checks.watch(possible=True, notes=True) as findings:
+        with warnings.catch_warnings(), crossent.checks.watch(possible=True, notes=True) as findings:
             warnings.simplefilter("ignore")
             try:
                 run(code)
@@ -92,23 +92,23 @@ def test_the_floor_in_the_words_is_the_one_that_is_computed():
     rule = RULES["X001"]
     for classes, text in ((3, "0.551 at C = 3"), (10, "1.461 at C = 10")):
         perfect = 1000 * np.eye(classes)[:1]
-        loss = xent.cross_entropy(xent.softmax(perfect), np.array([0]), check=False)
+        loss = crossent.cross_entropy(crossent.softmax(perfect), np.array([0]), check=False)
         assert loss == pytest.approx(floor_of_softmax(classes), abs=1e-12)
         assert text == f"{loss:.3f} at C = {classes}"
         assert text in rule.wrong
 
 
 def test_the_errors_of_the_losses_use_the_words():
-    with pytest.warns(xent.errors.MisuseWarning) as caught:
-        xent.cross_entropy(np.array([[3.0], [-2.0]]), np.zeros(2, int))
+    with pytest.warns(crossent.errors.MisuseWarning) as caught:
+        crossent.cross_entropy(np.array([[3.0], [-2.0]]), np.zeros(2, int))
     assert f"{RULES['X010'].wrong}; {RULES['X010'].fix}" in str(caught[0].message)
 
 
 def test_the_tour_names_rules():
-    from xent.tour.pitfalls import PITFALLS
+    from crossent.tour.pitfalls import PITFALLS
 
     assert {step.rule for step in PITFALLS.steps if step.rule} == {"X001", "X019", "X021", "X028"}
-    assert "X001 softmax before cross-entropy: xent check --explain X001" in printed()
+    assert "X001 softmax before cross-entropy: crossent check --explain X001" in printed()
 
 
 def printed() -> str:

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xent.classify import data, runs
-from xent.classify.experiment import Experiment, TrainingInterruptedError
-from xent.classify.options import TrainingOptions
-from xent.errors import DataError, OptionError, RunFolderError
+from crossent.classify import data, runs
+from crossent.classify.experiment import Experiment, TrainingInterruptedError
+from crossent.classify.options import TrainingOptions
+from crossent.errors import DataError, OptionError, RunFolderError
 
 
 def experiment(folder, source="iris", **options):
     settings = {"hidden_layer_sizes": (8,), "epochs": 6, "batch_size": 32, "learning_rate": 1e-2, **options}
-    return Experiment(source, None, 0.2, None, TrainingOptions(**settings), folder, f"xent train {source}")
+    return Experiment(source, None, 0.2, None, TrainingOptions(**settings), folder, f"crossent train {source}")
 
 
 def stop_after(epoch):
@@ -122,7 +122,7 @@ def test_resume_refuses_other_data_and_other_options(tmp_path):
 
 
 def test_interrupted_before_the_first_epoch_writes_nothing(tmp_path, monkeypatch):
-    from xent.classify.training import Trainer
+    from crossent.classify.training import Trainer
 
     def interrupted(*args, **options):
         raise KeyboardInterrupt
@@ -145,12 +145,12 @@ def test_a_new_run_replaces_all_of_an_older_one(run_folder):
     with pytest.raises(TrainingInterruptedError):
         experiment(run_folder).run(on_epoch=stop_after(1))
     assert sorted(path.name for path in run_folder.iterdir()) == [runs.CHECKPOINT, "notes.txt", runs.SETTINGS]
-    with pytest.raises(RunFolderError, match="was interrupted; finish it: xent train --resume"):
+    with pytest.raises(RunFolderError, match="was interrupted; finish it: crossent train --resume"):
         runs.load(run_folder)
 
 
 def test_checkpoints_are_saved_now_and_then(tmp_path, monkeypatch):
-    monkeypatch.setattr("xent.classify.experiment.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("crossent.classify.experiment.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     seen = []
     experiment(tmp_path / "run").run(on_epoch=lambda _: seen.append(runs.load_checkpoint(tmp_path / "run").epoch))
     assert seen == [1, 2, 3, 4, 5, 6]

@@ -1,4 +1,4 @@
-"""The surface: what is exported, that imports point one way, and that `import xent` stays light."""
+"""The surface: what is exported, that imports point one way, and that `import crossent` stays light."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import xent
-from xent import _options
+import crossent
+from crossent import _options
 
-SOURCE = Path(xent.__file__).parent
+SOURCE = Path(crossent.__file__).parent
 EXPORTS = {
     "LinearGradients",
     "Prediction",
@@ -79,7 +79,7 @@ def module_name(path: Path) -> str:
 
 
 def imported_modules(path: Path) -> set[str]:
-    """The modules of xent that a file imports, wherever in the file, but for those of type checkers."""
+    """The modules of crossent that a file imports, wherever in the file, but for those of type checkers."""
     package = list(path.relative_to(SOURCE).parts[:-1])
     tree = ast.parse(path.read_text())
     lazy = {
@@ -93,11 +93,11 @@ def imported_modules(path: Path) -> set[str]:
         if (
             not isinstance(node, ast.ImportFrom)
             or id(node) in lazy
-            or not (node.level or (node.module or "").startswith("xent"))
+            or not (node.level or (node.module or "").startswith("crossent"))
         ):
             continue
         base = package[: len(package) - node.level + 1] if node.level else []
-        stem = [*base, *(node.module or "").removeprefix("xent").strip(".").split(".")]
+        stem = [*base, *(node.module or "").removeprefix("crossent").strip(".").split(".")]
         stem = [part for part in stem if part]
         for alias in node.names:
             whole = [*stem, alias.name]
@@ -112,8 +112,8 @@ def level(module: str) -> int:
 
 
 def test_exports() -> None:
-    assert set(dir(xent)) >= EXPORTS
-    assert {name for name in dir(xent) if not name.startswith("_")} - EXPORTS <= {
+    assert set(dir(crossent)) >= EXPORTS
+    assert {name for name in dir(crossent) if not name.startswith("_")} - EXPORTS <= {
         "annotations",
         "importlib",
         "TYPE_CHECKING",
@@ -127,7 +127,7 @@ def test_exports() -> None:
         "cli",
     }
     for name in EXPORTS:
-        assert getattr(xent, name).__doc__, name
+        assert getattr(crossent, name).__doc__, name
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
@@ -147,7 +147,7 @@ def test_the_direction_check_can_fail(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_import_is_light() -> None:
-    code = f"import sys, xent; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys, crossent; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -157,19 +157,19 @@ def test_a_missing_library_is_named(name: str) -> None:
     code = f"""
 import sys
 sys.modules["torch"] = None
-import xent
+import crossent
 try:
-    xent.{name}
-except xent.errors.MissingDependencyError as error:
+    crossent.{name}
+except crossent.errors.MissingDependencyError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"xent.{name} needs PyTorch: pip install 'xent[torch]'\n"
+    assert done.stdout == f"crossent.{name} needs PyTorch: install the extra crossent[torch]\n"
 
 
 def test_unknown_names_raise() -> None:
     with pytest.raises(AttributeError, match="no attribute 'crossentropy'"):
-        _ = xent.crossentropy
+        _ = crossent.crossentropy
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_every_option_has_a_default_and_every_signature_shows_it(allowed: type) 
 
 
 def test_signatures_are_whole() -> None:
-    parameters = inspect.signature(xent.cross_entropy).parameters
+    parameters = inspect.signature(crossent.cross_entropy).parameters
     assert list(parameters) == [
         "input",
         "target",
@@ -214,7 +214,7 @@ def test_signatures_are_whole() -> None:
     assert parameters["ignore_index"].default == -100
     assert parameters["on_empty"].default == "nan"
     assert parameters["where"].kind is inspect.Parameter.KEYWORD_ONLY
-    assert list(inspect.signature(xent.softmax).parameters) == ["x", "axis", "where", "temperature", "dtype"]
+    assert list(inspect.signature(crossent.softmax).parameters) == ["x", "axis", "where", "temperature", "dtype"]
 
 
 def test_unknown_options_raise_as_python_does() -> None:
@@ -222,7 +222,7 @@ def test_unknown_options_raise_as_python_does() -> None:
         TypeError,
         match=r"cross_entropy\(\) got an unexpected keyword argument 'lable_smoothing': did you mean label_smoothing",
     ):
-        xent.cross_entropy([[1.0, 2.0]], [0], lable_smoothing=0.1)
+        crossent.cross_entropy([[1.0, 2.0]], [0], lable_smoothing=0.1)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_unknown_options_raise_as_python_does() -> None:
     ),
 )
 def test_public_docstrings_are_complete(name: str) -> None:
-    doc = inspect.getdoc(getattr(xent, name))
+    doc = inspect.getdoc(getattr(crossent, name))
     for part in ("Raises", "Examples", "References", ">>> "):
         assert part in doc, f"{name}: {part}"
 

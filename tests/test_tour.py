@@ -10,16 +10,16 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from xent import tour
-from xent.cli import main
-from xent.errors import MissingDependencyError, OptionError
-from xent.tour.layout import pad, table, width, wrap
-from xent.tour.render import CHAPTERS, TEXTS
-from xent.tour.session import LIBRARIES, Session, shown
+from crossent import tour
+from crossent.cli import main
+from crossent.errors import MissingDependencyError, OptionError
+from crossent.tour.layout import pad, table, width, wrap
+from crossent.tour.render import CHAPTERS, TEXTS
+from crossent.tour.session import LIBRARIES, Session, shown
 
 STEPS = [(chapter, step) for chapter in CHAPTERS for step in chapter.steps]
 EXPECTED = {
-    "formula": {"by_hand": "[0.6590 0.2424 0.0986]", "by_xent": "[0.6590 0.2424 0.0986]"},
+    "formula": {"by_hand": "[0.6590 0.2424 0.0986]", "by_crossent": "[0.6590 0.2424 0.0986]"},
     "axis": {"by_torch": ("", "[0.6590 0.2424 0.0986]"), "by_method": ("", "[0.6590 0.2424 0.0986]")},
     "one_hot": {"loss_good": "0.3567", "loss_bad": "2.3026"},
     "nll": {"nll_good": "0.3567", "nll_bad": "2.3026"},
@@ -43,10 +43,15 @@ EXPECTED = {
         "formula": "[0.3133 0.5514 1.4612 5.9095]",
     },
     "vanishing": {"right_largest": "0.99995", "twice_largest": ("7.84e-05", "7.85e-05")},
-    "log_zero": {"by_hand": "inf", "by_xent": "1000.0000", "perfect_by_hand": "nan", "perfect_by_xent": "0.0000"},
+    "log_zero": {
+        "by_hand": "inf",
+        "by_crossent": "1000.0000",
+        "perfect_by_hand": "nan",
+        "perfect_by_crossent": "0.0000",
+    },
     "overflow": {
         "by_hand": "[nan nan 0.0000]",
-        "by_xent": "[0.7311 0.2689 0.0000]",
+        "by_crossent": "[0.7311 0.2689 0.0000]",
         "largest": ("709.7827", "88.7228"),
     },
     "index": {
@@ -85,7 +90,7 @@ def printed(**options):
 
 
 def command(*arguments, **options):
-    """The outcome of `xent tour` with these arguments."""
+    """The outcome of `crossent tour` with these arguments."""
     return CliRunner().invoke(main, ["tour", *arguments], **options)
 
 
@@ -107,11 +112,11 @@ def test_gradient_of_the_logits_is_one_when_the_sigmoid_does_not_lose_it(values)
 
 
 def test_numbers_come_from_the_computation(monkeypatch):
-    import xent
+    import crossent
 
-    softmax = xent.softmax
-    monkeypatch.setattr("xent.softmax", lambda x, *a, **k: 0 * softmax(x, *a, **k))
-    assert "by_xent | [0.0000 0.0000 0.0000] | [0.0000 0.0000 0.0000]" in printed(chapter=1)
+    softmax = crossent.softmax
+    monkeypatch.setattr("crossent.softmax", lambda x, *a, **k: 0 * softmax(x, *a, **k))
+    assert "by_crossent | [0.0000 0.0000 0.0000] | [0.0000 0.0000 0.0000]" in printed(chapter=1)
 
 
 def test_both_languages_have_every_text():
@@ -177,7 +182,7 @@ def test_chapter_out_of_range(chapter):
     result = command("--chapter", chapter)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert result.stderr == f"xent: chapter={chapter} is not a chapter of the tour: choose 1 to {len(CHAPTERS)}.\n"
+    assert result.stderr == f"crossent: chapter={chapter} is not a chapter of the tour: choose 1 to {len(CHAPTERS)}.\n"
 
 
 @pytest.mark.parametrize(
@@ -237,15 +242,15 @@ def test_help_lists_the_chapters():
 def test_without_torch_the_numpy_column_is_left(monkeypatch, lang):
     monkeypatch.setitem(sys.modules, "torch", None)
     text = printed(lang=lang)
-    assert text.count("pip install 'xent[torch]'") == 1
-    assert "by_hand | [0.6590 0.2424 0.0986]\n" in text
+    assert text.count("crossent[torch]") == 1
+    assert "by_hand     | [0.6590 0.2424 0.0986]\n" in text
     assert "import torch" not in text
     assert "requires_grad" not in text
 
 
 def test_colour_without_click_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "click", None)
-    with pytest.raises(MissingDependencyError, match=r"xent\[cli\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install click"):
         tour.run(plain=False)
     tour.run(chapter=2, file=io.StringIO())
 

@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.utils.class_weight import compute_class_weight
 
-from xent.classify import device, rows, training
-from xent.classify.backpropagation import loss_and_gradients
-from xent.classify.objective import mean_loss
-from xent.classify.optimizer import AdamW
-from xent.classify.training import Trainer, TrainingOptions
-from xent.errors import ClassIndexError, DataError, DtypeError, OptionError, ShapeError
-from xent.models import MultilayerPerceptron
+from crossent.classify import device, rows, training
+from crossent.classify.backpropagation import loss_and_gradients
+from crossent.classify.objective import mean_loss
+from crossent.classify.optimizer import AdamW
+from crossent.classify.training import Trainer, TrainingOptions
+from crossent.errors import ClassIndexError, DataError, DtypeError, OptionError, ShapeError
+from crossent.models import MultilayerPerceptron
 
 
 def make_rows(n=90, classes=3, seed=0):
@@ -88,7 +88,7 @@ import json, sys
 from safetensors.torch import load_file, save_file
 sys.path.insert(0, sys.argv[1])
 from test_training import make_options, make_rows, settings
-from xent.classify.training import Trainer
+from crossent.classify.training import Trainer
 for name in settings:
     classes, changes, fit = settings[name]()
     state = {"tensors": load_file(f"{name}.safetensors"), "values": json.load(open(f"{name}.json"))}

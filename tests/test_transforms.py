@@ -10,7 +10,7 @@ import torch
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
-import xent
+import crossent
 
 DOUBLE = torch.float64
 
@@ -27,9 +27,9 @@ CLASS_WEIGHT = torch.rand(5, dtype=DOUBLE, generator=torch.Generator().manual_se
 MASK = torch.tensor([True, True, True, True, True, True, True, False, True, True] * 3).reshape(6, 5)
 
 LOSSES = {
-    "index": lambda x, **o: xent.cross_entropy(x, INDEX, **o),
-    "probabilities": lambda x, **o: xent.cross_entropy(x, SOFT, **o),
-    "every option": lambda x, **o: xent.cross_entropy(
+    "index": lambda x, **o: crossent.cross_entropy(x, INDEX, **o),
+    "probabilities": lambda x, **o: crossent.cross_entropy(x, SOFT, **o),
+    "every option": lambda x, **o: crossent.cross_entropy(
         x,
         INDEX,
         CLASS_WEIGHT,
@@ -41,16 +41,16 @@ LOSSES = {
         where=MASK,
         **o,
     ),
-    "denominator": lambda x, **o: xent.cross_entropy(x, INDEX, denominator=torch.tensor(7.0)),
-    "softmax": lambda x, **o: xent.softmax(x),
-    "masked softmax": lambda x, **o: xent.softmax(x, where=MASK, temperature=0.7),
-    "log_softmax": lambda x, **o: xent.log_softmax(x),
-    "logsumexp": lambda x, **o: xent.logsumexp(x),
-    "nll_loss": lambda x, **o: xent.nll_loss(xent.log_softmax(x), INDEX, CLASS_WEIGHT, **o),
-    "binary": lambda x, **o: xent.binary_cross_entropy_with_logits(x, SOFT, pos_weight=CLASS_WEIGHT, **o),
-    "binary from probabilities": lambda x, **o: xent.binary_cross_entropy(torch.sigmoid(x), SOFT, **o),
+    "denominator": lambda x, **o: crossent.cross_entropy(x, INDEX, denominator=torch.tensor(7.0)),
+    "softmax": lambda x, **o: crossent.softmax(x),
+    "masked softmax": lambda x, **o: crossent.softmax(x, where=MASK, temperature=0.7),
+    "log_softmax": lambda x, **o: crossent.log_softmax(x),
+    "logsumexp": lambda x, **o: crossent.logsumexp(x),
+    "nll_loss": lambda x, **o: crossent.nll_loss(crossent.log_softmax(x), INDEX, CLASS_WEIGHT, **o),
+    "binary": lambda x, **o: crossent.binary_cross_entropy_with_logits(x, SOFT, pos_weight=CLASS_WEIGHT, **o),
+    "binary from probabilities": lambda x, **o: crossent.binary_cross_entropy(torch.sigmoid(x), SOFT, **o),
     "row_stats": lambda x, **o: sum(
-        part.sum() for part in xent.row_stats(x, INDEX, label_smoothing=0.1) if part.is_floating_point()
+        part.sum() for part in crossent.row_stats(x, INDEX, label_smoothing=0.1) if part.is_floating_point()
     ),
 }
 NAMES = list(LOSSES)
@@ -77,30 +77,30 @@ def test_derivatives_by_targets_and_weights() -> None:
     x, q, weight, rows = (t.clone().requires_grad_() for t in (logits(6, 5), SOFT, CLASS_WEIGHT, ROW_WEIGHT))
 
     def soft(x, q, weight, rows):
-        return xent.cross_entropy(x, q, weight, sample_weight=rows, label_smoothing=0.1, check=False)
+        return crossent.cross_entropy(x, q, weight, sample_weight=rows, label_smoothing=0.1, check=False)
 
     def index(x, weight, rows):
-        return xent.cross_entropy(x, INDEX, weight, sample_weight=rows, z_loss=0.1)
+        return crossent.cross_entropy(x, INDEX, weight, sample_weight=rows, z_loss=0.1)
 
     assert gradcheck(soft, (x, q, weight, rows), check_forward_ad=True)
     assert gradgradcheck(soft, (x, q, weight, rows))
     assert gradcheck(index, (x, weight, rows), check_forward_ad=True)
     binary = (x, torch.rand(6, 5, dtype=DOUBLE).requires_grad_(), torch.rand(5, dtype=DOUBLE).requires_grad_())
     assert gradcheck(
-        lambda x, y, p: xent.binary_cross_entropy_with_logits(x, y, pos_weight=p), binary, check_forward_ad=True
+        lambda x, y, p: crossent.binary_cross_entropy_with_logits(x, y, pos_weight=p), binary, check_forward_ad=True
     )
 
 
 def test_second_derivative_of_the_binary_loss_at_zero() -> None:
-    value = hessian(lambda x: xent.binary_cross_entropy_with_logits(x, torch.ones(1)))(torch.zeros(1))
+    value = hessian(lambda x: crossent.binary_cross_entropy_with_logits(x, torch.ones(1)))(torch.zeros(1))
     assert value.item() == 0.25
 
 
 def test_derivatives_at_ties() -> None:
     x = torch.zeros(3, 4, dtype=DOUBLE).requires_grad_()
     target = torch.tensor([0, 1, 3])
-    assert gradcheck(lambda x: xent.cross_entropy(x, target), (x,), check_forward_ad=True)
-    assert gradgradcheck(lambda x: xent.cross_entropy(x, target), (x,))
+    assert gradcheck(lambda x: crossent.cross_entropy(x, target), (x,), check_forward_ad=True)
+    assert gradgradcheck(lambda x: crossent.cross_entropy(x, target), (x,))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_per_sample_gradients() -> None:
     x, y = logits(6, 7), torch.tensor([0, 1, 2, 3, 4, -100])
 
     def one(parameters, x, y):
-        return xent.cross_entropy(functional_call(model, parameters, (x[None],)), y[None], reduction="sum")
+        return crossent.cross_entropy(functional_call(model, parameters, (x[None],)), y[None], reduction="sum")
 
     batched = vmap(grad(one), in_dims=(None, 0, 0))(parameters, x, y)
     for i in range(6):
@@ -137,7 +137,7 @@ def test_per_sample_gradients() -> None:
 def test_dual_numbers() -> None:
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(logits(6, 5), logits(6, 5, seed=4))
-        tangent = forward_ad.unpack_dual(xent.cross_entropy(dual, INDEX)).tangent
+        tangent = forward_ad.unpack_dual(crossent.cross_entropy(dual, INDEX)).tangent
     wanted = jvp(lambda x: torch.nn.functional.cross_entropy(x, INDEX), (logits(6, 5),), (logits(6, 5, seed=4),))[1]
     torch.testing.assert_close(tangent, wanted)
 
@@ -158,7 +158,7 @@ def test_compiles_without_a_graph_break(name: str) -> None:
 def test_modules_compile_with_dynamic_shapes() -> None:
     torch.compiler.reset()
     compiled = torch.compile(
-        xent.nn.CrossEntropyLoss(label_smoothing=0.1), fullgraph=True, dynamic=True, backend="aot_eager"
+        crossent.nn.CrossEntropyLoss(label_smoothing=0.1), fullgraph=True, dynamic=True, backend="aot_eager"
     )
     for n, c in ((4, 5), (7, 9), (3, 2)):
         x, y = logits(n, c), torch.arange(n) % c
@@ -168,8 +168,10 @@ def test_modules_compile_with_dynamic_shapes() -> None:
 def test_an_index_out_of_range_is_nan_where_values_cannot_be_read() -> None:
     torch.compiler.reset()
     x, y = logits(2, 5), torch.tensor([1, 5])
-    compiled = torch.compile(lambda x: xent.cross_entropy(x, y, reduction="none"), fullgraph=True, backend="aot_eager")
-    for rows in (compiled(x), vmap(xent.cross_entropy)(x, y)):
+    compiled = torch.compile(
+        lambda x: crossent.cross_entropy(x, y, reduction="none"), fullgraph=True, backend="aot_eager"
+    )
+    for rows in (compiled(x), vmap(crossent.cross_entropy)(x, y)):
         assert torch.isnan(rows).tolist() == [False, True]
 
 
@@ -190,17 +192,17 @@ def test_compiles_with_inductor(name: str) -> None:
 def test_autocast_gives_float32_as_torch_does(dtype: torch.dtype) -> None:
     x = logits(6, 5).to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss, theirs = xent.cross_entropy(x, INDEX), torch.nn.functional.cross_entropy(x, INDEX)
-        binary = xent.binary_cross_entropy_with_logits(x, SOFT)
+        loss, theirs = crossent.cross_entropy(x, INDEX), torch.nn.functional.cross_entropy(x, INDEX)
+        binary = crossent.binary_cross_entropy_with_logits(x, SOFT)
     assert loss.dtype == theirs.dtype == binary.dtype == torch.float32
     loss.backward()
     assert x.grad.dtype == dtype
-    assert xent.cross_entropy(x, INDEX).dtype == dtype
+    assert crossent.cross_entropy(x, INDEX).dtype == dtype
 
 
 def test_retain_graph_gives_the_same_gradient_twice() -> None:
     x = logits(6, 5).requires_grad_()
-    loss = xent.cross_entropy(x, INDEX)
+    loss = crossent.cross_entropy(x, INDEX)
     loss.backward(retain_graph=True)
     first, x.grad = x.grad, None
     loss.backward()
@@ -211,7 +213,7 @@ def test_export() -> None:
     class Model(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.loss = xent.nn.CrossEntropyLoss(ignore_index=3)
+            self.loss = crossent.nn.CrossEntropyLoss(ignore_index=3)
 
         def forward(self, x, y):
             return self.loss(x, y)
@@ -222,7 +224,7 @@ def test_export() -> None:
 
 
 def test_modules_survive_copying_and_dataparallel_replication() -> None:
-    loss = xent.nn.CrossEntropyLoss(CLASS_WEIGHT, z_loss=0.1)
+    loss = crossent.nn.CrossEntropyLoss(CLASS_WEIGHT, z_loss=0.1)
     again = copy.deepcopy(loss)
     torch.testing.assert_close(again(logits(6, 5), INDEX), loss(logits(6, 5), INDEX))
 
@@ -239,10 +241,10 @@ def test_jax_transforms() -> None:
     for given, reduction in itertools.product((plain, full), ("mean", "sum")):
 
         def loss(x, given=given, reduction=reduction):
-            return xent.cross_entropy(x, y, reduction=reduction, **given)
+            return crossent.cross_entropy(x, y, reduction=reduction, **given)
 
         leaf = logits(6, 5).float().requires_grad_()
-        wanted = xent.cross_entropy(leaf, INDEX, reduction=reduction, **given)
+        wanted = crossent.cross_entropy(leaf, INDEX, reduction=reduction, **given)
         (wanted_gradient,) = torch.autograd.grad(wanted, leaf)
         for value in (loss(x), jax.jit(loss)(x)):
             assert float(value) == pytest.approx(wanted.item(), rel=1e-6)
@@ -250,12 +252,12 @@ def test_jax_transforms() -> None:
             torch.testing.assert_close(torch.tensor(gradient.tolist()), wanted_gradient, atol=1e-6, rtol=1e-5)
         second = jax.hessian(loss)(x).reshape(30, 30)
         assert jnp.allclose(second, second.T, atol=1e-6)
-    rows = jax.vmap(xent.cross_entropy)(x, jnp.abs(y) % 5)
-    assert jnp.allclose(rows, xent.cross_entropy(x, jnp.abs(y) % 5, reduction="none"), atol=1e-6)
-    for function in (xent.softmax, xent.log_softmax, xent.logsumexp):
+    rows = jax.vmap(crossent.cross_entropy)(x, jnp.abs(y) % 5)
+    assert jnp.allclose(rows, crossent.cross_entropy(x, jnp.abs(y) % 5, reduction="none"), atol=1e-6)
+    for function in (crossent.softmax, crossent.log_softmax, crossent.logsumexp):
         check_grads(lambda x, f=function: f(jnp.asarray(x)), (x,), order=2, modes=("fwd", "rev"), atol=0.05, rtol=0.05)
     check_grads(
-        lambda x: xent.binary_cross_entropy_with_logits(jnp.asarray(x), jnp.asarray(SOFT.numpy())),
+        lambda x: crossent.binary_cross_entropy_with_logits(jnp.asarray(x), jnp.asarray(SOFT.numpy())),
         (x,),
         order=2,
         atol=0.05,

@@ -13,8 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import xent
-from xent.errors import (
+import crossent
+from crossent.errors import (
     ClassIndexError,
     DtypeError,
     EmptyReductionError,
@@ -26,13 +26,13 @@ from xent.errors import (
 
 def loss_and_gradients(backend, x, target, **options):
     """(loss, derivatives by each way the library has), the loss the same in all of them."""
-    value = xent.cross_entropy(x, target, **options)
-    loss, gradient = xent.cross_entropy_with_grad(x, target, **options)
+    value = crossent.cross_entropy(x, target, **options)
+    loss, gradient = crossent.cross_entropy_with_grad(x, target, **options)
     np.testing.assert_array_equal(backend.numpy(value), backend.numpy(loss))
     gradients = [backend.numpy(gradient)]
     if backend.differentiates:
         _, gradient = backend.gradient(
-            lambda z: xent.cross_entropy(z, target, **options), x, np.ones(tuple(value.shape))
+            lambda z: crossent.cross_entropy(z, target, **options), x, np.ones(tuple(value.shape))
         )
         gradients.append(backend.numpy(gradient))
     return backend.numpy(value), gradients
@@ -59,7 +59,7 @@ def test_01_shift_invariance(backend, gap, offset, dtype):
     assert value[0] == pytest.approx(np.log1p(np.exp(-gap)), rel=4e-3 if dtype == "bfloat16" else 1e-6)
     if gap == 3:
         assert value[0] == pytest.approx(0.0486, abs=5e-5)
-    for function in (xent.softmax, xent.log_softmax):
+    for function in (crossent.softmax, crossent.log_softmax):
         plain, moved = (backend.numpy(function(backend.array(row + by, dtype))) for by in (0.0, offset))
         np.testing.assert_array_equal(moved, plain)
 
@@ -78,7 +78,7 @@ def test_02_a_leading_block_of_minus_infinity(backend):
             oracle.assert_close(gradient, reference.gradient, reference.gradient_scale, dtype)
             assert not gradient[0, :4096].any()
         lse = oracle.logsumexp(exact)
-        oracle.assert_close(backend.numpy(xent.logsumexp(array)), lse.value, lse.value_scale, dtype)
+        oracle.assert_close(backend.numpy(crossent.logsumexp(array)), lse.value, lse.value_scale, dtype)
 
 
 def test_03_masked_classes(backend):
@@ -96,7 +96,7 @@ def test_03_masked_classes(backend):
             assert np.isfinite(gradient[:2]).all()
             assert gradient[0, 2] == 0
             assert np.isnan(gradient[2]).all()
-    smoothed = backend.numpy(xent.cross_entropy(x, index, reduction="none", label_smoothing=0.1))
+    smoothed = backend.numpy(crossent.cross_entropy(x, index, reduction="none", label_smoothing=0.1))
     assert smoothed[0] == inf  # torch's answer: the smoothed target has mass on the masked class
     where = backend.array(np.array([[True, True, False], [True, True, True], [True, True, True]]))
     value, gradients = loss_and_gradients(backend, x, index, reduction="none", label_smoothing=0.1, where=where)
@@ -105,7 +105,7 @@ def test_03_masked_classes(backend):
     for gradient in gradients:
         np.testing.assert_allclose(gradient[0], [*reference.gradient[0].astype(float), 0.0], rtol=2e-6)
     weight = backend.array(np.array([1.0, 1.0, 0.0]), "float32")
-    value = backend.numpy(xent.cross_entropy(x, index, weight, label_smoothing=0.1, reduction="none"))
+    value = backend.numpy(crossent.cross_entropy(x, index, weight, label_smoothing=0.1, reduction="none"))
     reference = oracle.cross_entropy(
         np.array([[1.0, 2.0, -inf]]), np.array([0]), [1.0, 1.0, 0.0], label_smoothing=0.1, reduction="none"
     )
@@ -125,10 +125,10 @@ def test_04_infinity_and_nan_stay_in_their_row(backend):
         for gradient, expected in zip(gradients, clean_gradients, strict=True):
             assert np.isnan(gradient[[1, 2]]).all()
             np.testing.assert_array_equal(gradient[[0, 3]], expected)
-        lse = backend.numpy(xent.logsumexp(x))
+        lse = backend.numpy(crossent.logsumexp(x))
         assert lse[1] == np.inf
         assert np.isnan(lse[2])
-        for function in (xent.softmax, xent.log_softmax):
+        for function in (crossent.softmax, crossent.log_softmax):
             p = backend.numpy(function(x))
             assert np.isnan(p[[1, 2]]).all()
             np.testing.assert_array_equal(p[[0, 3]], backend.numpy(function(sound)))
@@ -142,17 +142,17 @@ def test_05_sums_of_sixteen_bit_numbers(backend, dtype, relative):
     for classes in (65_520, 70_000):
         x = backend.array(np.zeros((1, classes)), dtype)
         expected = pytest.approx(math.log(classes), rel=relative)
-        assert backend.numpy(xent.logsumexp(x))[0] == expected
-        assert backend.numpy(xent.cross_entropy(x, backend.array(np.array([7])))) == expected
-        np.testing.assert_allclose(backend.numpy(xent.log_softmax(x)), -math.log(classes), rtol=relative)
-        np.testing.assert_allclose(backend.numpy(xent.softmax(x)), 1 / classes, rtol=2.0**-7)
+        assert backend.numpy(crossent.logsumexp(x))[0] == expected
+        assert backend.numpy(crossent.cross_entropy(x, backend.array(np.array([7])))) == expected
+        np.testing.assert_allclose(backend.numpy(crossent.log_softmax(x)), -math.log(classes), rtol=relative)
+        np.testing.assert_allclose(backend.numpy(crossent.softmax(x)), 1 / classes, rtol=2.0**-7)
     x, target = backend.array(np.zeros((20_000, 64)), dtype), backend.array(np.zeros(20_000, int))
-    assert backend.numpy(xent.cross_entropy(x, target)) == pytest.approx(math.log(64), rel=relative)
+    assert backend.numpy(crossent.cross_entropy(x, target)) == pytest.approx(math.log(64), rel=relative)
     x = backend.array(np.zeros((2, 50_000)), dtype)
-    smoothed = xent.cross_entropy(x, backend.array(np.array([0, 1])), label_smoothing=0.1)
+    smoothed = crossent.cross_entropy(x, backend.array(np.array([0, 1])), label_smoothing=0.1)
     assert backend.numpy(smoothed) == pytest.approx(math.log(50_000), rel=relative)
     x, target = backend.array(np.zeros((100_000, 3)), dtype), backend.array(np.zeros(100_000, int))
-    assert backend.numpy(xent.cross_entropy(x, target)) == pytest.approx(1.0986, rel=relative)
+    assert backend.numpy(crossent.cross_entropy(x, target)) == pytest.approx(1.0986, rel=relative)
 
 
 @pytest.mark.parametrize(("row", "dtype", "expected"), [
@@ -178,7 +178,7 @@ def test_06_through_log_softmax(differentiating):
     """g − p·Σg cancels in the same way, for whoever writes the loss as −log_softmax at the class."""
     backend = differentiating
     x = backend.array(np.array([17.0, 0.0]), "float32")
-    _, gradient = backend.gradient(xent.log_softmax, x, np.array([1.0, 0.0]))
+    _, gradient = backend.gradient(crossent.log_softmax, x, np.array([1.0, 0.0]))
     np.testing.assert_allclose(backend.numpy(gradient), [4.1399375e-8, -4.1399375e-8], rtol=1e-6)
 
 
@@ -186,7 +186,7 @@ def test_09_a_confident_binary_class(differentiating):
     """σ(x) − 1 rounds to 0 where σ(−x) is 4e-8."""
     backend = differentiating
     x, y = backend.array(np.array([17.0, -17.0]), "float32"), backend.array(np.array([1.0, 0.0]), "float32")
-    function = xent.binary_cross_entropy_with_logits
+    function = crossent.binary_cross_entropy_with_logits
     value, gradient = backend.gradient(lambda z: function(z, y, reduction="none"), x, np.ones(2))
     np.testing.assert_allclose(backend.numpy(value), 4.1399375e-8, rtol=1e-6)
     np.testing.assert_allclose(backend.numpy(gradient), [-4.1399375e-8, 4.1399375e-8], rtol=1e-6)
@@ -195,7 +195,7 @@ def test_09_a_confident_binary_class(differentiating):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_09_a_saturated_sigmoid(backend, dtype):
     """sigmoid first, logarithm after: logit 20 with label 0 costs 100, without gradient; here limits are exact."""
-    function = xent.binary_cross_entropy_with_logits
+    function = crossent.binary_cross_entropy_with_logits
     x, y = backend.array(np.array([20.0, -200.0]), dtype), backend.array(np.array([0.0, 1.0]), dtype)
     exact = np.array([20.0000000021, 200.0])
     np.testing.assert_allclose(
@@ -222,15 +222,15 @@ def test_10_what_the_mean_divides_by(backend):
     x, target = rng.normal(size=(6, 4)), np.array([0, 3, -100, 1, 1, 2])
     weight = np.array([0.5, 2.0, 1.0, 0.25])
     z, y, w = backend.array(x, "float64"), backend.array(target), backend.array(weight, "float64")
-    rows = backend.numpy(xent.cross_entropy(z, y, w, reduction="none"))
-    mean = backend.numpy(xent.cross_entropy(z, y, w))
+    rows = backend.numpy(crossent.cross_entropy(z, y, w, reduction="none"))
+    mean = backend.numpy(crossent.cross_entropy(z, y, w))
     assert mean == pytest.approx(rows.sum() / weight[target[target >= 0]].sum(), rel=1e-14)
     one_hot = np.eye(4)[np.maximum(target, 0)]
-    rows = backend.numpy(xent.cross_entropy(z, backend.array(one_hot, "float64"), w, reduction="none"))
-    mean = backend.numpy(xent.cross_entropy(z, backend.array(one_hot, "float64"), w))
+    rows = backend.numpy(crossent.cross_entropy(z, backend.array(one_hot, "float64"), w, reduction="none"))
+    mean = backend.numpy(crossent.cross_entropy(z, backend.array(one_hot, "float64"), w))
     assert mean == pytest.approx(rows.sum() / 6, rel=1e-14)
     for smoothing in (0.1, 1.0):
-        ours = xent.cross_entropy(z, y, w, label_smoothing=smoothing)
+        ours = crossent.cross_entropy(z, y, w, label_smoothing=smoothing)
         theirs = F.cross_entropy(torch.tensor(x), torch.tensor(target), torch.tensor(weight), label_smoothing=smoothing)
         assert backend.numpy(ours) == pytest.approx(float(theirs), rel=1e-13)
 
@@ -253,12 +253,12 @@ def test_11_a_mean_over_nothing(backend, why):
             assert gradient.shape == (rows, 3)
             assert not gradient.any()
     with pytest.raises(EmptyReductionError, match="the mean is over nothing"):
-        xent.cross_entropy(x, target, on_empty="raise", **options)
-    assert backend.numpy(xent.cross_entropy(x, target, reduction="sum", **options)) == 0
+        crossent.cross_entropy(x, target, on_empty="raise", **options)
+    assert backend.numpy(crossent.cross_entropy(x, target, reduction="sum", **options)) == 0
     if why in ("ignored", "no rows"):
-        log_p = xent.log_softmax(x)
-        assert np.isnan(backend.numpy(xent.nll_loss(log_p, target)))
-        assert backend.numpy(xent.nll_loss(log_p, target, on_empty="zero")) == 0
+        log_p = crossent.log_softmax(x)
+        assert np.isnan(backend.numpy(crossent.nll_loss(log_p, target)))
+        assert backend.numpy(crossent.nll_loss(log_p, target, on_empty="zero")) == 0
 
 
 @pytest.mark.parametrize("options", [
@@ -310,14 +310,14 @@ def test_13_a_cotangent_of_its_own_for_each_row(differentiating, reduction):
     cotangent = rng.normal(size=5) if reduction == "none" else rng.normal()
     expected = oracle.cross_entropy(x, target, reduction=reduction, cotangent=cotangent)
     _, gradient = backend.gradient(
-        lambda z: xent.cross_entropy(z, backend.array(target), reduction=reduction),
+        lambda z: crossent.cross_entropy(z, backend.array(target), reduction=reduction),
         backend.array(x, "float64"),
         cotangent,
     )
     np.testing.assert_allclose(backend.numpy(gradient), expected.gradient.astype(float), rtol=1e-12)
     if backend.name == "torch" and reduction == "none":
         leaf = torch.tensor(x, requires_grad=True)
-        loss = xent.cross_entropy(leaf, torch.tensor(target), reduction="none")
+        loss = crossent.cross_entropy(leaf, torch.tensor(target), reduction="none")
         column = torch.tensor(np.stack([cotangent, cotangent], 1))[:, 0]
         for view in (column, torch.tensor(1.5).double().expand(5), torch.tensor(cotangent).flip(0).flip(0)):
             (gradient,) = torch.autograd.grad(loss, leaf, view, retain_graph=True)
@@ -329,7 +329,7 @@ def test_14_two_backward_passes(differentiating):
     """A gradient kept in the buffer that the backward pass scales in place is scaled twice by the second pass."""
     if differentiating.name.startswith("torch"):
         x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
-        loss = xent.cross_entropy(x, torch.tensor([0, 1, 2, 3]), label_smoothing=0.1)
+        loss = crossent.cross_entropy(x, torch.tensor([0, 1, 2, 3]), label_smoothing=0.1)
         first, second = (
             torch.autograd.grad(loss, x, torch.tensor(3.0).double(), retain_graph=True)[0] for _ in range(2)
         )
@@ -338,7 +338,7 @@ def test_14_two_backward_passes(differentiating):
     import jax
 
     x = differentiating.array(np.arange(12.0).reshape(3, 4), "float64")
-    value, pull = jax.vjp(lambda z: xent.cross_entropy(z, np.array([0, 1, 2])), x)
+    value, pull = jax.vjp(lambda z: crossent.cross_entropy(z, np.array([0, 1, 2])), x)
     np.testing.assert_array_equal(pull(value * 0 + 3)[0], pull(value * 0 + 3)[0])
 
 
@@ -356,11 +356,11 @@ def test_15_the_input_is_not_modified(backend):
     options = {"sample_weight": arrays["sample"], "z_loss": 0.1, "softcap": 5.0, "label_smoothing": 0.1}
     for labels in (target, arrays["q"]):
         loss_and_gradients(backend, arrays["x"], labels, weight=arrays["weight"], **options)
-        xent.row_stats(arrays["x"], labels, arrays["weight"], **options)
-    xent.softmax(arrays["x"])
-    xent.predict(arrays["x"])
-    xent.binary_cross_entropy_with_logits(arrays["x"], arrays["q"], arrays["q"], pos_weight=arrays["weight"])
-    xent.binary_cross_entropy(arrays["q"], arrays["q"], arrays["q"])
+        crossent.row_stats(arrays["x"], labels, arrays["weight"], **options)
+    crossent.softmax(arrays["x"])
+    crossent.predict(arrays["x"])
+    crossent.binary_cross_entropy_with_logits(arrays["x"], arrays["q"], arrays["q"], pos_weight=arrays["weight"])
+    crossent.binary_cross_entropy(arrays["q"], arrays["q"], arrays["q"])
     for name, value in values.items():
         np.testing.assert_array_equal(backend.numpy(arrays[name]), value)
     np.testing.assert_array_equal(backend.numpy(target), [0, -100, 2, 1])
@@ -374,13 +374,13 @@ def test_15_in_place_writes_and_says_so(reduction, axis):
     target = torch.randint(0, 4, (3, 5)) if axis == 1 else torch.randint(0, 5, (3, 4))
     cotangent = torch.randn(target.shape, dtype=torch.float64) if reduction == "none" else torch.tensor(2.0).double()
     (expected,) = torch.autograd.grad(
-        xent.cross_entropy(hidden * 2, target, reduction=reduction, axis=axis), hidden, cotangent
+        crossent.cross_entropy(hidden * 2, target, reduction=reduction, axis=axis), hidden, cotangent
     )
     logits = hidden * 2
     version = logits._version
-    loss = xent.cross_entropy(logits, target, reduction=reduction, axis=axis, inplace=True)
+    loss = crossent.cross_entropy(logits, target, reduction=reduction, axis=axis, inplace=True)
     assert logits._version > version
-    _, gradient = xent.cross_entropy_with_grad((hidden * 2).detach(), target, reduction=reduction, axis=axis)
+    _, gradient = crossent.cross_entropy_with_grad((hidden * 2).detach(), target, reduction=reduction, axis=axis)
     np.testing.assert_array_equal(logits.detach().numpy(), gradient.numpy())
     loss.backward(cotangent)
     np.testing.assert_allclose(hidden.grad.numpy(), expected.numpy(), rtol=1e-12, atol=1e-15)
@@ -389,13 +389,13 @@ def test_15_in_place_writes_and_says_so(reduction, axis):
 def test_15_a_stale_saved_tensor_raises():
     x = torch.randn(3, 4, requires_grad=True)
     logits = x.tanh()  # saves its output, which is then overwritten
-    loss = xent.cross_entropy(logits, torch.tensor([0, 1, 2]), inplace=True)
+    loss = crossent.cross_entropy(logits, torch.tensor([0, 1, 2]), inplace=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
     with torch.no_grad():
         plain = torch.randn(3, 4)
         before = plain.clone()
-        xent.cross_entropy(plain, torch.tensor([0, 1, 2]))
+        crossent.cross_entropy(plain, torch.tensor([0, 1, 2]))
         np.testing.assert_array_equal(plain.numpy(), before.numpy())
 
 
@@ -409,7 +409,7 @@ def test_19_gradient_accumulation(backend, kind):
     whole, gradients = loss_and_gradients(backend, backend.array(x, "float64"), backend.array(target))
     parts = [slice(0, 6), slice(6, 12)]
     arrays = [(backend.array(x[part], "float64"), backend.array(target[part])) for part in parts]
-    means = np.mean([backend.numpy(xent.cross_entropy(z, y)) for z, y in arrays])
+    means = np.mean([backend.numpy(crossent.cross_entropy(z, y)) for z, y in arrays])
     assert abs(means - whole) > 0.01
     count = int((target >= 0).sum())
     divisor = {"number": count, "array": backend.array(np.array(count)), "numpy scalar": np.float32(count)}[kind]
@@ -425,31 +425,31 @@ def test_22_layouts_and_small_shapes(backend):
     rng = np.random.default_rng(4)
     x, target = rng.normal(size=(2, 3, 4, 5)), rng.integers(0, 3, (2, 4, 5))
     first = backend.array(x, "float64")
-    value = backend.numpy(xent.cross_entropy(first, backend.array(target)))
+    value = backend.numpy(crossent.cross_entropy(first, backend.array(target)))
     reference = oracle.cross_entropy(x, target)
     assert value == pytest.approx(float(reference.value), rel=1e-13)
     last = backend.array(np.moveaxis(x, 1, -1), "float64")
-    assert backend.numpy(xent.cross_entropy(last, backend.array(target), axis=-1)) == pytest.approx(
+    assert backend.numpy(crossent.cross_entropy(last, backend.array(target), axis=-1)) == pytest.approx(
         float(value), rel=1e-13
     )
     flat = backend.array(np.moveaxis(x, 1, -1).reshape(-1, 3), "float64")
-    assert backend.numpy(xent.cross_entropy(flat, backend.array(target.reshape(-1)))) == pytest.approx(
+    assert backend.numpy(crossent.cross_entropy(flat, backend.array(target.reshape(-1)))) == pytest.approx(
         float(value), rel=1e-13
     )
     one, label = backend.array(x[0, :, 0, 0], "float64"), backend.array(np.array(2))
-    alone = backend.numpy(xent.cross_entropy(one, label))
+    alone = backend.numpy(crossent.cross_entropy(one, label))
     assert alone.shape == ()
-    batched = xent.cross_entropy(backend.array(x[:1, :, 0, 0], "float64"), backend.array(np.array([2])))
+    batched = crossent.cross_entropy(backend.array(x[:1, :, 0, 0], "float64"), backend.array(np.array([2])))
     assert alone == backend.numpy(batched)
     empty = backend.array(np.zeros((0, 3)), "float32")
     none = backend.array(np.zeros(0, int))
-    assert np.isnan(backend.numpy(xent.cross_entropy(empty, none)))
-    assert xent.cross_entropy(empty, none, reduction="none").shape == (0,)
-    assert xent.softmax(empty).shape == (0, 3)
-    assert xent.logsumexp(empty).shape == (0,)
-    assert xent.predict(empty).label.shape == (0,)
+    assert np.isnan(backend.numpy(crossent.cross_entropy(empty, none)))
+    assert crossent.cross_entropy(empty, none, reduction="none").shape == (0,)
+    assert crossent.softmax(empty).shape == (0, 3)
+    assert crossent.logsumexp(empty).shape == (0,)
+    assert crossent.predict(empty).label.shape == (0,)
     single = backend.array(np.array([[5.0], [-3.0]]), "float32")
-    np.testing.assert_array_equal(backend.numpy(xent.softmax(single)), 1)
+    np.testing.assert_array_equal(backend.numpy(crossent.softmax(single)), 1)
     value, gradients = loss_and_gradients(backend, single, backend.array(np.array([0, 0])), check=False)
     assert value == 0
     for gradient in gradients:
@@ -468,8 +468,8 @@ def test_23_the_same_bits(backend):
             for count in (1, 2, 2) if backend.name == "torch" else (threads, threads):
                 torch.set_num_threads(count)
                 value, gradients = loss_and_gradients(backend, array, labels, label_smoothing=0.1)
-                rows = backend.numpy(xent.cross_entropy(array, labels, reduction="none"))
-                results.append([value, rows, backend.numpy(xent.softmax(array)), *gradients])
+                rows = backend.numpy(crossent.cross_entropy(array, labels, reduction="none"))
+                results.append([value, rows, backend.numpy(crossent.softmax(array)), *gradients])
         finally:
             torch.set_num_threads(threads)
         for other in results[1:]:
@@ -483,34 +483,34 @@ def test_23_the_same_bits(backend):
 def test_26_forms_of_targets(backend):
     """Elsewhere int32 labels and integer one-hot rows are refused, in words that name no fix."""
     x = backend.array(np.array([[2.0, 1.0, 0.1], [0.3, 0.2, 0.9]]), "float32")
-    expected = backend.numpy(xent.cross_entropy(x, backend.array(np.array([0, 2]))))
+    expected = backend.numpy(crossent.cross_entropy(x, backend.array(np.array([0, 2]))))
     for kind in (np.int8, np.int32, np.uint8, np.int64):
-        assert backend.numpy(xent.cross_entropy(x, backend.array(np.array([0, 2], kind)))) == expected
+        assert backend.numpy(crossent.cross_entropy(x, backend.array(np.array([0, 2], kind)))) == expected
         one_hot = backend.array(np.eye(3, dtype=kind)[[0, 2]])
-        assert backend.numpy(xent.cross_entropy(x, one_hot)) == pytest.approx(float(expected), rel=1e-6)
+        assert backend.numpy(crossent.cross_entropy(x, one_hot)) == pytest.approx(float(expected), rel=1e-6)
     one_hot = backend.array(np.eye(3, dtype=bool)[[0, 2]])
-    assert backend.numpy(xent.cross_entropy(x, one_hot)) == pytest.approx(float(expected), rel=1e-6)
-    assert backend.numpy(xent.cross_entropy(x, [0, 2])) == expected
+    assert backend.numpy(crossent.cross_entropy(x, one_hot)) == pytest.approx(float(expected), rel=1e-6)
+    assert backend.numpy(crossent.cross_entropy(x, [0, 2])) == expected
     with pytest.raises(DtypeError, match=r"target holds float32, but its shape \(2,\) is that of class indices"):
-        xent.cross_entropy(x, backend.array(np.array([0.0, 2.0]), "float32"))
+        crossent.cross_entropy(x, backend.array(np.array([0.0, 2.0]), "float32"))
     with pytest.raises(DtypeError, match=r"is not one-hot \(one 1 in each row\)"):
-        xent.cross_entropy(x, backend.array(np.array([[1, 1, 0], [0, 0, 1]])))
+        crossent.cross_entropy(x, backend.array(np.array([[1, 1, 0], [0, 0, 1]])))
 
 
 def test_27_shapes_that_mean_something_else(backend):
     """(N, L, C) passes for (N, C, L) when L = C, and N binary logits for one sample of N classes."""
     x = backend.array(np.zeros((8, 10)), "float32")
     with pytest.raises(ShapeError, match=r"use target\.squeeze\(1\)"):
-        xent.cross_entropy(x, backend.array(np.zeros((8, 1), int)))
+        crossent.cross_entropy(x, backend.array(np.zeros((8, 1), int)))
     sequence = backend.array(np.zeros((4, 7, 3)), "float32")
     with pytest.raises(ShapeError, match=r"the classes of input \(4, 7, 3\) are last, so use axis=-1"):
-        xent.cross_entropy(sequence, backend.array(np.zeros((4, 7), int)))
+        crossent.cross_entropy(sequence, backend.array(np.zeros((4, 7), int)))
     square = backend.array(np.zeros((4, 3, 3)), "float32")
     with pytest.warns(MisuseWarning, match="can be read with classes first .taken. or last"):
-        xent.cross_entropy(square, backend.array(np.zeros((4, 3), int)))
+        crossent.cross_entropy(square, backend.array(np.zeros((4, 3), int)))
     logits, labels = backend.array(np.zeros(4), "float32"), backend.array(np.array([0.0, 1.0, 1.0, 0.0]), "float32")
     with pytest.raises(ProbabilityError, match="for binary labels use binary_cross_entropy_with_logits"):
-        xent.cross_entropy(logits, labels)
+        crossent.cross_entropy(logits, labels)
 
 
 def test_28_one_output_unit(backend):
@@ -518,7 +518,7 @@ def test_28_one_output_unit(backend):
     x = backend.array(np.array([[3.0], [-2.0]]), "float32")
     for target in (backend.array(np.array([0, 0])), backend.array(np.ones((2, 1)), "float32")):
         with pytest.warns(MisuseWarning, match="one class: softmax over one output unit is 1"):
-            xent.cross_entropy(x, target)
+            crossent.cross_entropy(x, target)
 
 
 def test_29_a_class_out_of_range(backend):
@@ -535,21 +535,21 @@ def test_29_a_class_out_of_range(backend):
         ([0, 1, 77, 2], r"77 at position 2.*78 outputs or more"),
     ]:
         with pytest.raises(ClassIndexError, match=text) as caught:
-            xent.cross_entropy(x, backend.array(np.array(labels)))
+            crossent.cross_entropy(x, backend.array(np.array(labels)))
         assert isinstance(caught.value, IndexError)
         with pytest.raises(ClassIndexError):
-            xent.cross_entropy(x, backend.array(np.array(labels)), check=False)
+            crossent.cross_entropy(x, backend.array(np.array(labels)), check=False)
 
 
 def test_29_a_class_out_of_range_where_values_cannot_be_read(differentiating):
     """In a trace nothing can raise: the row is NaN, not the loss of some other class."""
     x, target = np.array([[1.0, 2.0], [3.0, 1.0], [0.5, 0.0]]), np.array([0, 2, -1])
     if differentiating.name.startswith("torch"):
-        run = torch.compile(xent.cross_entropy, backend="aot_eager", fullgraph=True, dynamic=False)
+        run = torch.compile(crossent.cross_entropy, backend="aot_eager", fullgraph=True, dynamic=False)
     else:
         import jax
 
-        run = jax.jit(xent.cross_entropy, static_argnames=["reduction", "label_smoothing"])
+        run = jax.jit(crossent.cross_entropy, static_argnames=["reduction", "label_smoothing"])
     for options in ({}, {"label_smoothing": 0.1}):
         value = run(differentiating.array(x, "float32"), differentiating.array(target), reduction="none", **options)
         value = differentiating.numpy(value)
@@ -565,29 +565,29 @@ def test_30_numbers_that_are_no_probabilities(backend):
 
     x = make([1.0, 2.0, 3.0])
     with pytest.raises(ProbabilityError, match="target holds -2, but probabilities are not negative"):
-        xent.cross_entropy(x, make([1.0, -2.0, 0.0]))
+        crossent.cross_entropy(x, make([1.0, -2.0, 0.0]))
     with pytest.warns(MisuseWarning, match="target row 0 sums to 1.5"):
-        xent.cross_entropy(x, make([1.0, 0.5, 0.0]))
+        crossent.cross_entropy(x, make([1.0, 0.5, 0.0]))
     with pytest.warns(MisuseWarning, match=r"these look like probabilities: use nll_loss\(log\(p\)\)"):
-        xent.nll_loss(make([0.7, 0.2, 0.1]), backend.array(np.array([0])))
+        crossent.nll_loss(make([0.7, 0.2, 0.1]), backend.array(np.array([0])))
     with pytest.warns(MisuseWarning, match="these look like logits"):
-        xent.nll_loss(x, backend.array(np.array([0])))
+        crossent.nll_loss(x, backend.array(np.array([0])))
     with pytest.raises(ProbabilityError, match="probs holds 2, expected 0 … 1: for logits use"):
-        xent.binary_cross_entropy(make(0.5, 2.0), make(0.0, 1.0))
+        crossent.binary_cross_entropy(make(0.5, 2.0), make(0.0, 1.0))
     with pytest.raises(ProbabilityError, match="target holds 2, expected 0 … 1: labels are 0 or 1"):
-        xent.binary_cross_entropy_with_logits(make(0.5, 2.0), make(0.0, 2.0))
+        crossent.binary_cross_entropy_with_logits(make(0.5, 2.0), make(0.0, 2.0))
     with pytest.raises(ShapeError, match="for one output give the number n_negative / n_positive"):
-        xent.binary_cross_entropy_with_logits(make([0.5], [2.0]), make([0.0], [1.0]), pos_weight=make(1.0, 2.0))
+        crossent.binary_cross_entropy_with_logits(make([0.5], [2.0]), make([0.0], [1.0]), pos_weight=make(1.0, 2.0))
     with pytest.raises(ShapeError, match=r"use input\.squeeze\(1\) or target"):
-        xent.binary_cross_entropy_with_logits(make([0.5], [2.0]), make(0.0, 1.0))
+        crossent.binary_cross_entropy_with_logits(make([0.5], [2.0]), make(0.0, 1.0))
     with pytest.raises(ShapeError, match=r"use target\.squeeze\(1\)"):
-        xent.binary_cross_entropy_with_logits(make(0.5, 2.0), make([0.0], [1.0]))
+        crossent.binary_cross_entropy_with_logits(make(0.5, 2.0), make([0.0], [1.0]))
 
 
 def test_31_softmax_normalises_the_last_axis(backend):
     """SciPy's default is the whole array: six zeros in two rows become sixths, not thirds."""
     zeros = backend.array(np.zeros((2, 3)), "float64")
-    np.testing.assert_allclose(backend.numpy(xent.softmax(zeros)), 1 / 3, rtol=1e-15)
-    np.testing.assert_allclose(backend.numpy(xent.log_softmax(zeros)), -math.log(3), rtol=1e-15)
-    np.testing.assert_allclose(backend.numpy(xent.logsumexp(zeros)), math.log(3), rtol=1e-15)
-    np.testing.assert_allclose(backend.numpy(xent.softmax(zeros, axis=0)), 1 / 2, rtol=1e-15)
+    np.testing.assert_allclose(backend.numpy(crossent.softmax(zeros)), 1 / 3, rtol=1e-15)
+    np.testing.assert_allclose(backend.numpy(crossent.log_softmax(zeros)), -math.log(3), rtol=1e-15)
+    np.testing.assert_allclose(backend.numpy(crossent.logsumexp(zeros)), math.log(3), rtol=1e-15)
+    np.testing.assert_allclose(backend.numpy(crossent.softmax(zeros, axis=0)), 1 / 2, rtol=1e-15)

@@ -14,14 +14,14 @@ import pytest
 import torch
 from conftest import DEVICE, kernels
 
-import xent
-import xent.checks
-from xent import _dispatch, _options, _plain, _reduction, _validate
-from xent.backends import agnostic
+import crossent
+import crossent.checks
+from crossent import _dispatch, _options, _plain, _reduction, _validate
+from crossent.backends import agnostic
 
 pytest.importorskip("triton")
-from xent.backends import triton as room
-from xent.backends.triton import flags, layout
+from crossent.backends import triton as room
+from crossent.backends.triton import flags, layout
 
 WAYS = ("resident", "swept", "parts")
 CALLS: dict[str, dict[str, Any]] = {
@@ -165,10 +165,10 @@ def test_cotangents_of_any_stride_are_read_on_the_device(reduction, dtype):
         cotangents = [torch.tensor(0.5).expand(4), torch.arange(8.0)[::2], torch.arange(4.0)]
     for g in cotangents:
         ours, theirs = (z.detach().clone().requires_grad_() for z in (x, x.double()))
-        xent.cross_entropy(ours, target, reduction=reduction, z_loss=0.1).backward(g.to(DEVICE, dtype))
+        crossent.cross_entropy(ours, target, reduction=reduction, z_loss=0.1).backward(g.to(DEVICE, dtype))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_dispatch, "TRITON_DEVICES", ())
-            loss = xent.cross_entropy(theirs, target, reduction=reduction, z_loss=0.1)
+            loss = crossent.cross_entropy(theirs, target, reduction=reduction, z_loss=0.1)
         loss.backward(g.to(DEVICE).double())
         epsilon = 2 * torch.finfo(dtype).eps
         torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=epsilon, atol=epsilon)
@@ -176,14 +176,14 @@ def test_cotangents_of_any_stride_are_read_on_the_device(reduction, dtype):
 
 def test_half_precision_keeps_gradients_that_a_loss_scale_saves():
     x = torch.zeros(1, 8, dtype=torch.float16, device=DEVICE, requires_grad=True)
-    loss = xent.cross_entropy(x, torch.tensor([0], device=DEVICE), denominator=1e8)
+    loss = crossent.cross_entropy(x, torch.tensor([0], device=DEVICE), denominator=1e8)
     (loss.float() * 2.0**20).backward()
     assert x.grad.abs().min() > 0
 
 
 def test_the_kept_gradient_is_handed_over_once_and_copied_otherwise():
     x, target = logits(3, 8, dtype=torch.float32).to(DEVICE).requires_grad_(), torch.tensor([1, 2, 3], device=DEVICE)
-    loss = xent.cross_entropy(x, target)
+    loss = crossent.cross_entropy(x, target)
     first, second = (torch.autograd.grad(loss, x, torch.tensor(2.0, device=DEVICE), retain_graph=True)[0] for _ in "ab")
     third = torch.autograd.grad(loss, x)[0]
     assert torch.equal(first, second)
@@ -193,17 +193,17 @@ def test_the_kept_gradient_is_handed_over_once_and_copied_otherwise():
 
 def test_in_place_the_kernel_writes_over_the_logits(way):
     x, target = logits(3, 150, dtype=torch.float32), torch.tensor([1, -100, 3])
-    _, expected = xent.cross_entropy_with_grad(x.numpy(), target.numpy())
+    _, expected = crossent.cross_entropy_with_grad(x.numpy(), target.numpy())
     mine = x.clone().to(DEVICE)
     kept, version = mine.data_ptr(), mine._version
-    _, gradient = xent.cross_entropy_with_grad(mine, target.to(DEVICE), inplace=True)
+    _, gradient = crossent.cross_entropy_with_grad(mine, target.to(DEVICE), inplace=True)
     assert gradient is mine
     assert mine.data_ptr() == kept
     assert mine._version > version
     np.testing.assert_allclose(mine.cpu(), expected, rtol=1e-5, atol=1e-7)
     leaf = x.clone().to(DEVICE).requires_grad_()
     above = leaf * 1
-    loss = xent.cross_entropy(above, target.to(DEVICE), inplace=True)
+    loss = crossent.cross_entropy(above, target.to(DEVICE), inplace=True)
     loss.backward()
     np.testing.assert_allclose(leaf.grad.cpu(), expected, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(above.detach().cpu(), expected, rtol=1e-5, atol=1e-7)
@@ -215,7 +215,7 @@ def test_transforms_and_second_derivatives_go_through_the_definition():
     for reduction in ("mean", "none"):
 
         def loss(z, reduction=reduction):
-            return xent.cross_entropy(z, target, reduction=reduction, z_loss=0.1).sum()
+            return crossent.cross_entropy(z, target, reduction=reduction, z_loss=0.1).sum()
 
         ours = torch.autograd.functional.hessian(loss, x)
         torch.testing.assert_close(ours, torch.func.hessian(loss)(x))
@@ -226,7 +226,7 @@ def test_transforms_and_second_derivatives_go_through_the_definition():
 
 def test_a_weight_that_requires_grad_goes_through_the_definition():
     weight = torch.rand(6, device=DEVICE).requires_grad_()
-    xent.cross_entropy(logits(3, 6).float().to(DEVICE), torch.tensor([1, 2, 3], device=DEVICE), weight).backward()
+    crossent.cross_entropy(logits(3, 6).float().to(DEVICE), torch.tensor([1, 2, 3], device=DEVICE), weight).backward()
     assert weight.grad.abs().sum() > 0
 
 
@@ -239,15 +239,15 @@ def test_a_target_that_is_no_class_is_nan_noted_and_raised_later(way, value):
     assert gradient.isnan().any(1).tolist() == [False, True, False]
     shown = min(value, 2**31 - 1)
     with pytest.raises(
-        xent.errors.ClassIndexError, match=rf"target holds {shown} at position 1, .* 6 classes \(0 … 5\)"
+        crossent.errors.ClassIndexError, match=rf"target holds {shown} at position 1, .* 6 classes \(0 … 5\)"
     ):
-        xent.checks.synchronize()
-    xent.checks.synchronize()  # once
+        crossent.checks.synchronize()
+    crossent.checks.synchronize()  # once
     room.cross_entropy(rows)
     if DEVICE == "cuda":
         torch.cuda.synchronize()
-    with pytest.raises(xent.errors.ClassIndexError, match=re.escape(f"in an earlier call on {rows.y.device}")):
-        xent.cross_entropy(logits(3, 6).to(DEVICE), torch.tensor([1, 2, 3], device=DEVICE))
+    with pytest.raises(crossent.errors.ClassIndexError, match=re.escape(f"in an earlier call on {rows.y.device}")):
+        crossent.cross_entropy(logits(3, 6).to(DEVICE), torch.tensor([1, 2, 3], device=DEVICE))
 
 
 def test_binary_weights_that_repeat_or_broadcast_otherwise():
@@ -255,7 +255,7 @@ def test_binary_weights_that_repeat_or_broadcast_otherwise():
     for shape in ((), (1,), (4,), (3, 4), (2, 1, 4), (2, 3, 1)):
         weight = torch.rand(shape, device=DEVICE).double()
         given = {"pos_weight": weight, "reduction": "none"}
-        ours = xent.binary_cross_entropy_with_logits(x, y, weight, **given)
+        ours = crossent.binary_cross_entropy_with_logits(x, y, weight, **given)
         theirs = torch.nn.functional.binary_cross_entropy_with_logits(x, y, weight.expand(2, 3, 4), **given)
         torch.testing.assert_close(ours, theirs)
 
@@ -279,9 +279,9 @@ def test_a_cuda_graph_captures_a_step():
     x, target = torch.randn(64, 1000, device=DEVICE, requires_grad=True), torch.randint(0, 1000, (64,), device=DEVICE)
     for _ in range(3):
         x.grad = None
-        xent.cross_entropy(x, target).backward()
+        crossent.cross_entropy(x, target).backward()
     expected, graph = x.grad.clone(), torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        gradient = torch.autograd.grad(xent.cross_entropy(x, target), x)[0]
+        gradient = torch.autograd.grad(crossent.cross_entropy(x, target), x)[0]
     graph.replay()
     torch.testing.assert_close(gradient, expected)

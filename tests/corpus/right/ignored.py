@@ -2,4 +2,4 @@ import torch.nn.functional as F
 
 
 def deliberately(x, y):
-    return F.cross_entropy(F.softmax(x, dim=1), y)  # xent: ignore[X001]
+    return F.cross_entropy(F.softmax(x, dim=1), y)  # crossent: ignore[X001]

@@ -1,0 +1,228 @@
+"""What torch's autograd needs to know: the definition's functions with their derivatives in the accurate form.
+
+Each function exists twice: torch.compile refuses a Function that has a `jvp`, forward-mode differentiation needs one.
+The backward passes are made of differentiable operations, so double backward, vmap, torch.func and hessians follow.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from . import _definition as definition
+from . import _plain as plain
+from ._definition import Array
+
+Context = Any
+
+
+class _Rule(torch.autograd.Function):
+    """A function of its inputs alone: all are saved, nothing else is."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Context, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004  # torch's signature
+        """Save the inputs, for both directions."""
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # Dynamo cannot trace the question
+def transforming() -> bool:
+    """Whether a transform runs that has to see the operations: torch.func's, or dual numbers; also while compiling."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def _column(g: Array) -> Array:
+    """A cotangent of rows as a factor of their classes."""
+    return g[..., None]
+
+
+class RowLoss(_Rule):
+    """See crossent._plain.row_loss."""
+
+    @staticmethod
+    def forward(z: Array, q: Array) -> Array:
+        """w·log1p(r) − t."""
+        return plain.row_loss(z, q)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g·(w·softmax(z) − q), and g·(lse − z) for the target."""
+        z, q = ctx.saved_tensors
+        dz = _column(g) * definition.gradient(z, q) if ctx.needs_input_grad[0] else None
+        dq = -_column(g) * plain.log_softmax(z) if ctx.needs_input_grad[1] else None
+        return dz, dq
+
+
+class RowLossForward(RowLoss):
+    """RowLoss with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array, dq: Array) -> Array:
+        """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
+        z, q = ctx.saved_tensors
+        out = 0 if dz is None else torch.sum(definition.product(dz, definition.gradient(z, q)), -1)
+        return out if dq is None else out - torch.sum(definition.product(dq, plain.log_softmax(z)), -1)
+
+
+class LogSumExp(_Rule):
+    """See crossent._plain.logsumexp."""
+
+    @staticmethod
+    def forward(z: Array) -> Array:
+        """m + log1p(r)."""
+        return plain.logsumexp(z)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g·softmax(z)."""
+        return _column(g) * plain.softmax(*ctx.saved_tensors)
+
+
+class LogSumExpForward(LogSumExp):
+    """LogSumExp with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array) -> Array:
+        """⟨softmax(z), dz⟩."""
+        return torch.sum(definition.product(dz, plain.softmax(*ctx.saved_tensors)), -1)
+
+
+class Softmax(_Rule):
+    """See crossent._plain.softmax."""
+
+    @staticmethod
+    def forward(z: Array) -> Array:
+        """exp(z − m)/(1 + r)."""
+        return plain.softmax(z)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """p·(g − ⟨g, p⟩): the gradient of a cross-entropy with targets g·p, turned round."""
+        (z,) = ctx.saved_tensors
+        return -definition.gradient(z, g * plain.softmax(z))
+
+
+class SoftmaxForward(Softmax):
+    """Softmax with forward-mode differentiation; its Jacobian is symmetric."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array) -> Array:
+        """p·(dz − ⟨dz, p⟩)."""
+        (z,) = ctx.saved_tensors
+        return -definition.gradient(z, definition.product(dz, plain.softmax(z)))
+
+
+class LogSoftmax(_Rule):
+    """See crossent._plain.log_softmax."""
+
+    @staticmethod
+    def forward(z: Array) -> Array:
+        """(z − m) − log1p(r)."""
+        return plain.log_softmax(z)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g − softmax(z)·Σg: the gradient of a cross-entropy with targets g, turned round."""
+        (z,) = ctx.saved_tensors
+        return -definition.gradient(z, g)
+
+
+class LogSoftmaxForward(LogSoftmax):
+    """LogSoftmax with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array) -> Array:
+        """dz − ⟨softmax(z), dz⟩."""
+        p = plain.softmax(*ctx.saved_tensors)
+        return dz - torch.sum(definition.product(dz, p), -1, keepdim=True)
+
+
+class BinaryLoss(_Rule):
+    """See crossent._plain.binary_loss."""
+
+    @staticmethod
+    def forward(x: Array, positive: Array, negative: Array) -> Array:
+        """The loss of the two-class rows with logits (x, 0)."""
+        return plain.binary_loss(x, positive, negative)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g·(negative·σ(x) − positive·σ(−x)), and g·log(1 + exp(∓x)) for the two targets."""
+        x, positive, negative = ctx.saved_tensors
+        needed = ctx.needs_input_grad
+        dx = g * definition.binary_gradient(x, positive, negative) if needed[0] else None
+        return dx, g * softplus(-x) if needed[1] else None, g * softplus(x) if needed[2] else None
+
+
+class BinaryLossForward(BinaryLoss):
+    """BinaryLoss with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dx: Array, d_positive: Array, d_negative: Array) -> Array:
+        """The derivative along (dx, d_positive, d_negative)."""
+        x, positive, negative = ctx.saved_tensors
+        out = 0 if dx is None else definition.product(dx, definition.binary_gradient(x, positive, negative))
+        out = out if d_positive is None else out + definition.product(d_positive, softplus(-x))
+        return out if d_negative is None else out + definition.product(d_negative, softplus(x))
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) = the loss of a two-class row whose class is the other one."""
+    return plain.binary_loss(x, torch.zeros_like(x), torch.ones_like(x))
+
+
+class InPlace(torch.autograd.Function):
+    """A reduced loss whose gradient, formed in the forward pass, has been written over the logits themselves.
+
+    Writing bumps the version counter of the logits, so that whoever saved them for a backward pass raises.
+    """
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, value: Array, gradient: Array, axis: int) -> Array:
+        """Give the value; keep the gradient, in x's memory: written here unless the kernels have done it."""
+        target = x.detach().movedim(axis, -1)
+        if gradient.data_ptr() == target.data_ptr():
+            torch.autograd.graph.increment_version(x)
+        else:
+            target.copy_(gradient)
+        ctx.save_for_backward(x)
+        ctx.axis = axis
+        return value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Context, g: Array) -> Any:
+        """The stored gradient times the cotangent, of the reduced loss or row by row; itself where that is 1."""
+        (stored,) = ctx.saved_tensors
+        if g.ndim == 0 and g.is_cpu and g.item() == 1:
+            return stored.detach(), None, None, None
+        return stored * (g if g.ndim == 0 else g.unsqueeze(ctx.axis)).to(stored.dtype), None, None, None
+
+
+def _rule(plain: type[_Rule], forward: type[_Rule]) -> Any:
+    """The function that picks the variant which the running transform accepts."""
+
+    def apply(*inputs: Array) -> Array:
+        rule: Any = plain if torch.compiler.is_compiling() else forward
+        return rule.apply(*inputs)
+
+    return apply
+
+
+row_loss = _rule(RowLoss, RowLossForward)
+logsumexp = _rule(LogSumExp, LogSumExpForward)
+accurate_softmax = _rule(Softmax, SoftmaxForward)
+softmax = functools.partial(torch.softmax, dim=-1)  # in float32 torch's own has the same values, and is faster
+log_softmax = _rule(LogSoftmax, LogSoftmaxForward)
+binary_loss = _rule(BinaryLoss, BinaryLossForward)
+
+
+def moments(z: Array) -> tuple[Array, Array, Array, Array]:
+    """See crossent._plain.moments."""
+    return plain.moments_of(z, accurate_softmax, log_softmax, logsumexp)

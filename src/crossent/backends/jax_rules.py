@@ -1,0 +1,85 @@
+"""What JAX's autodiff needs to know: the definition's functions with their derivatives in the accurate form.
+
+One rule a function serves jax.grad, jvp, vmap, jit and hessian: JAX transposes the forward derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from .. import _definition as definition
+from .. import _plain as plain
+from .._definition import Array
+
+row_loss = jax.custom_jvp(plain.row_loss)
+logsumexp = jax.custom_jvp(plain.logsumexp)
+softmax = jax.custom_jvp(plain.softmax)
+log_softmax = jax.custom_jvp(plain.log_softmax)
+binary_loss = jax.custom_jvp(plain.binary_loss)
+
+
+def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
+    """Σ factor·tangent over the inputs that are differentiated; the factors of the others are not formed."""
+    return sum(factor() * tangent for tangent, factor in terms if not isinstance(tangent, SymbolicZero))
+
+
+def _row_loss(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
+    z, q = at
+    terms = (along[0], lambda: definition.gradient(z, q)), (along[1], lambda: -plain.log_softmax(z))
+    return row_loss(z, q), jnp.sum(_sum_of(*terms), -1)
+
+
+def _logsumexp(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨softmax(z), dz⟩."""
+    return logsumexp(*at), jnp.sum(plain.softmax(*at) * along[0], -1)
+
+
+def _tangent(z: Array, dz: Array) -> Array:
+    """dz, less its value at the maximum where that has more than half of the probability.
+
+    Softmax does not see the shift, and no 1 − p is formed, neither here nor in the transposed derivative.
+    """
+    _, _, r, top, _, _ = definition.centre(z)
+    at_top = jnp.sum(jnp.where(top, dz, 0.0), -1, keepdims=True)
+    return jnp.where((r < 1)[..., None], jnp.where(top, 0.0, dz - at_top), dz)
+
+
+def _softmax(at: Any, along: Any) -> tuple[Array, Array]:
+    """p·(dz − ⟨p, dz⟩)."""
+    p, dz = softmax(*at), _tangent(at[0], along[0])
+    return p, p * (dz - jnp.sum(p * dz, -1, keepdims=True))
+
+
+def _log_softmax(at: Any, along: Any) -> tuple[Array, Array]:
+    """dz − ⟨softmax(z), dz⟩."""
+    p, dz = plain.softmax(*at), _tangent(at[0], along[0])
+    return log_softmax(*at), dz - jnp.sum(p * dz, -1, keepdims=True)
+
+
+def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
+    """(negative·σ(x) − positive·σ(−x))·dx, and the losses of the two classes for the targets."""
+    x, one, zero = at[0], jnp.ones_like(at[0]), jnp.zeros_like(at[0])
+    factors = (
+        lambda: definition.binary_gradient(*at),
+        lambda: plain.binary_loss(x, one, zero),
+        lambda: plain.binary_loss(x, zero, one),
+    )
+    return binary_loss(*at), _sum_of(*zip(along, factors, strict=True))
+
+
+def moments(z: Array) -> tuple[Array, Array, Array, Array]:
+    """See crossent._plain.moments."""
+    return plain.moments_of(z, softmax, log_softmax, logsumexp)
+
+
+row_loss.defjvp(_row_loss, symbolic_zeros=True)
+logsumexp.defjvp(_logsumexp)
+softmax.defjvp(_softmax)
+log_softmax.defjvp(_log_softmax)
+binary_loss.defjvp(_binary_loss, symbolic_zeros=True)

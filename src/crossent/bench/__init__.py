@@ -1,0 +1,1 @@
+"""What `crossent bench` runs: crossent against every peer that is installed, on the same input, in one process."""

@@ -1,0 +1,173 @@
+"""The binary losses: cross-entropy of two classes, one number an element."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import _dispatch, _misuse, _reduction, _validate
+from ._arrays import is_torch
+from ._definition import Array, namespace
+from ._options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
+from ._targets import is_compiling
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits"]
+
+
+@signature_of(BinaryOptions)
+def binary_cross_entropy_with_logits(
+    input: Array, target: Array, weight: Array = None, **options: Unpack[BinaryOptions]
+) -> Array:
+    """The binary cross-entropy from logits: the cross-entropy of rows (x, 0) with targets q = (y, 1 − y).
+
+    loss = w·log1p(exp(−|x|)) + |x|·(the mass of q on the other side of x)
+
+    Parameters
+    ----------
+    input
+        Logits of any shape: raw scores, no sigmoid before.
+    target
+        Labels 0 and 1 of any dtype, or probabilities, shaped like input: shapes are never broadcast.
+    weight
+        A factor for each element, or a shape that broadcasts to input.
+    pos_weight
+        A factor for the positive class, broadcast along the last axes: (outputs,) or one number.
+    reduction
+        "mean" over all elements, "sum" or "none".
+    label_smoothing
+        ε in 0 … 1: y becomes (1 − ε)·y + ε/2.
+    softcap, temperature, denominator, on_empty, dtype, check
+        As in `cross_entropy`.
+
+    Returns
+    -------
+    Array
+        The reduced loss in nats, or input's shape with reduction="none". At ±∞ the exact limits, never NaN.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArrayTypeError, OptionError
+        For what does not fit together.
+    ProbabilityError
+        For a target outside 0 … 1.
+
+    Examples
+    --------
+    >>> import numpy as np, crossent
+    >>> float(crossent.binary_cross_entropy_with_logits(np.array([20.0]), np.array([0.0])))
+    20.000000002061153
+
+    References
+    ----------
+    D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B, 1958.
+    """
+    name = "binary_cross_entropy_with_logits"
+    if weight is None and is_torch(input) and not is_compiling():
+        value = _dispatch.quick().binary(input, target, options, sys.modules[__name__])
+        if value is not None:
+            _misuse.look_afterwards(name, input, target, options)
+            return value
+    given = validated(name, weight, options, BinaryOptions)
+    call = _validate.binary(name, input, target, given)
+    if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, given.denominator):
+        from . import _fused
+
+        return _fused.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
+    return _elements(call)
+
+
+def differentiable(input: Array, target: Array, options: Any) -> Array:
+    """The reduced loss in torch's own operations, for derivatives of every order."""
+    name = "binary_cross_entropy_with_logits"
+    return _elements(_validate.binary(name, input, target, validated(name, None, options, BinaryOptions)))
+
+
+def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
+    """The derivative by input of the reduced loss times a cotangent."""
+    from . import _fused
+
+    name = "binary_cross_entropy_with_logits"
+    call = _validate.binary(name, input, target, validated(name, None, options, BinaryOptions))
+    return _fused.binary_gradient_for(call, cotangent)
+
+
+def loss_and_gradient(
+    input: Array, target: Array, weight: Array = None, **options: Unpack[BinaryOptions]
+) -> tuple[Array, Array]:
+    """The binary cross-entropy from logits and its derivative by input, without autograd.
+
+    d loss/dx = negative·σ(x) − positive·σ(−x)
+
+    Parameters and errors are those of `binary_cross_entropy_with_logits`; with reduction="none" the derivative of each
+    element's own loss is given.
+    """
+    name = "binary_cross_entropy_with_logits"
+    if weight is None and is_torch(input) and not is_compiling():
+        result: tuple[Array, Array] | None = _dispatch.quick().binary_with_gradient(input, target, options)
+        if result is not None:
+            return result
+    call = _validate.binary(name, input, target, validated(name, weight, options, BinaryOptions))
+    if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
+        from . import _fused
+
+        value, gradient = _fused.binary_with_gradient(call)
+        return value, namespace(call.x).asarray(gradient, dtype=call.x.dtype)
+    with _dispatch.quiet(call.x):
+        room = _dispatch.gpu() if _dispatch.on_gpu(call.x) else _dispatch.agnostic()
+        loss, gradient = room.binary_cross_entropy_with_gradient(call)
+        gradient = gradient * _reduction.element_scale(loss, call.options)
+        value = _reduction.reduce_elements(loss, call.options, call.dtype)
+        return value, namespace(call.x).astype(gradient, call.x.dtype, copy=False)
+
+
+def _elements(call: Binary) -> Array:
+    """The reduced loss, in the operations of the array's library."""
+    with _dispatch.quiet(call.x):
+        loss = _dispatch.binary_room(call).binary_cross_entropy_with_logits(call, _dispatch.rules(call.x))
+        return _reduction.reduce_elements(loss, call.options, call.dtype)
+
+
+@signature_of(ProbabilityOptions)
+def binary_cross_entropy(
+    probs: Array, target: Array, weight: Array = None, **options: Unpack[ProbabilityOptions]
+) -> Array:
+    """The binary cross-entropy of given probabilities; with logits at hand, prefer the loss that takes them.
+
+    loss = −y·log p − (1 − y)·log(1 − p), each logarithm held above −100 as in torch
+
+    Parameters
+    ----------
+    probs
+        Probabilities 0 … 1, as a sigmoid gives them. Where they were rounded to 0 or 1 the loss can only guess.
+    target, weight, pos_weight, reduction, label_smoothing, denominator, on_empty, dtype, check
+        As in `binary_cross_entropy_with_logits`.
+
+    Raises
+    ------
+    ProbabilityError
+        For a number outside 0 … 1: were logits given?
+    ShapeError, DtypeError, ArrayTypeError, OptionError
+        For what does not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, crossent
+    >>> float(crossent.binary_cross_entropy(np.array([0.7]), np.array([1.0])).round(4))
+    0.3567
+
+    References
+    ----------
+    See `binary_cross_entropy_with_logits`.
+    """
+    name = "binary_cross_entropy"
+    given = validated(name, weight, options, ProbabilityOptions)
+    call = _validate.binary(name, probs, target, given)
+    if given.check is not False:
+        fix = "for logits use binary_cross_entropy_with_logits"
+        _validate.check_unit_interval(Call(name, call.x, call.y, given), "probs", call.x, fix)
+    with _dispatch.quiet(call.x):
+        loss = _dispatch.agnostic().binary_cross_entropy(call)
+        return _reduction.reduce_elements(loss, given, call.dtype)

@@ -1,0 +1,64 @@
+"""The table of rules as people read it: one rule explained, and the page of all of them."""
+
+from __future__ import annotations
+
+from .._rules import RULES, Rule, floor_of_softmax
+from ..errors import OptionError
+
+__all__ = ["RULES", "Rule", "explained", "floor_of_softmax", "page"]
+
+LEVELS = {
+    "wrong": "computes something else than was meant",
+    "inexact": "right in exact arithmetic, wrong in floating-point numbers",
+    "note": "no number is wrong enough to report it unasked: `crossent check --notes`",
+}
+
+
+def explained(name: str) -> str:
+    """What goes wrong, the fix, and both examples of a rule.
+
+    Raises
+    ------
+    OptionError
+        For a rule that there is not.
+    """
+    rule = RULES.get(name.upper())
+    if rule is None:
+        raise OptionError(f"there is no rule {name!r}: choose one of {', '.join(RULES)}")
+    return (
+        f"{rule.id}: {rule.title}\n\n"
+        f"What goes wrong ({rule.level}: {LEVELS[rule.level]}): {_sentence(rule.wrong)}\n\n"
+        f"Fix: {_sentence(rule.fix)}\n\n"
+        f"Instead of\n\n{_indented(rule.bad)}\n\nwrite\n\n{_indented(rule.good)}\n\n"
+        f"A comment `# crossent: ignore[{rule.id}]` on the line turns the rule off there."
+    )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _indented(code: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in code.strip().splitlines())
+
+
+def page() -> str:
+    """The page of all rules, in Markdown; docs/rules.md is this text, and a test holds it to it."""
+    rows = "\n".join(f"| [{r.id}](#{r.id.lower()}) | {r.title} | {r.level} |" for r in RULES.values())
+    parts = "\n".join(_section(rule) for rule in RULES.values())
+    return f"{HEAD}\n| Rule | Mistake | Level |\n|---|---|---|\n{rows}\n\n{LEVEL_LINES}\n{parts}"
+
+
+HEAD = """# Rules of `crossent check`
+
+Written by `make rules` from `src/crossent/_rules.py`; do not edit. Each example runs in the tests.
+"""
+LEVEL_LINES = "\n".join(f"- **{level}**: {meaning}" for level, meaning in LEVELS.items()) + "\n"
+
+
+def _section(rule: Rule) -> str:
+    loud = " PyTorch raises too.\n" if rule.loud else "\n"
+    return (
+        f"## {rule.id}\n\n**{rule.title}.** {_sentence(rule.wrong)}{loud}\nFix: {_sentence(rule.fix)}\n\n"
+        f"```python\n# wrong\n{rule.bad.strip()}\n```\n\n```python\n# right\n{rule.good.strip()}\n```\n"
+    )

@@ -1,0 +1,130 @@
+"""The files of a project: each is read once, and an import is followed to the file that it names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+from .reading import Source, read
+from .values import Value
+
+__all__ = ["LIBRARIES", "Module", "Project"]
+
+LIBRARIES = frozenset(
+    [
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "tensorflow",
+        "keras",
+        "tf_keras",
+        "jax",
+        "flax",
+        "optax",
+        "haiku",
+        "numpy",
+        "scipy",
+        "sklearn",
+        "crossent",
+        "paddle",
+        "mxnet",
+        "transformers",
+        "pytorch_lightning",
+        "lightning",
+        "skorch",
+        "fastai",
+        "cupy",
+        "autograd",
+        "equinox",
+        "functorch",
+        "ignite",
+        "accelerate",
+        "timm",
+        "pandas",
+        "matplotlib",
+        "tqdm",
+        "cv2",
+        "PIL",
+        "datasets",
+        "tensorflow_probability",
+        "pyro",
+        "einops",
+        "torchmetrics",
+        "monai",
+    ]
+)
+LEVELS_UP = 5
+
+
+@dataclass(eq=False)
+class Module:
+    """A file of the project; `names` are its globals once it has been run."""
+
+    source: Source
+    number: int
+    names: dict[str, Value] = field(default_factory=dict)
+    running: bool = False
+    ready: bool = False
+
+    @property
+    def path(self) -> str:
+        """Where the file lies."""
+        return self.source.path
+
+
+@lru_cache(maxsize=100_000)
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path)
+
+
+class Project:
+    """Modules by path; attributes of the objects that modules make when they are imported."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, Module] = {}
+        self.heap: dict[object, Value] = {}
+        self.loads = 0
+
+    def module(self, path: str) -> Module:
+        """The module of a file, read on first use."""
+        path = os.path.normpath(path)
+        if path not in self.modules:
+            self.modules[path] = Module(read(path), -1 - len(self.modules))
+        return self.modules[path]
+
+    def find(self, name: str, level: int, importer: str) -> Module | None:
+        """The module of the project that an import statement names, or None for a library's."""
+        parts = name.split(".") if name else []
+        folder = os.path.dirname(os.path.abspath(importer))
+        if level:
+            for _ in range(level - 1):
+                folder = os.path.dirname(folder)
+            return self._at(folder, parts)
+        if not parts or parts[0] in LIBRARIES or parts[0] in sys.stdlib_module_names:
+            return None
+        for _ in range(LEVELS_UP):
+            found = self._at(folder, parts)
+            if found is not None:
+                return found
+            folder, last = os.path.dirname(folder), folder
+            if folder == last or os.path.basename(last) in ("site-packages", "dist-packages"):
+                return None
+        return None
+
+    def _at(self, folder: str, parts: list[str]) -> Module | None:
+        """The module of these parts under a folder."""
+        base = os.path.join(folder, *parts)
+        for path in (f"{base}.py", os.path.join(base, "__init__.py")):
+            if _is_file(path):
+                return self.module(self.shown(path))
+        return None
+
+    @cached_property
+    def _here(self) -> str:
+        return os.getcwd() + os.sep
+
+    def shown(self, path: str) -> str:
+        """The path as the user would write it: relative where it lies below the current folder."""
+        return path.removeprefix(self._here)

@@ -1,0 +1,233 @@
+"""The commands `crossent train` and `crossent predict`."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crossent.errors import MissingDependencyError, OptionError
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
+
+__all__ = ["predict", "train"]
+
+LIBRARIES = ("torch", "sklearn", "pandas", "pyarrow", "matplotlib", "jinja2", "safetensors", "skops", "tqdm")
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class LayerSizes(click.ParamType[list[int]]):
+    """Sizes of the hidden layers: 128, or 128,64, or 0 for none."""
+
+    name = "N[,N…]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        """Turn "128,64" into [128, 64]."""
+        try:
+            sizes = [int(size) for size in value.split(",")] if isinstance(value, str) else list(value)
+        except ValueError:
+            sizes = [-1]
+        if sizes == [0]:
+            return []
+        if not sizes or min(sizes) < 1:
+            self.fail(f"{value!r} is not a list of layer sizes; write 128, or 128,64, or 0 for none", param, ctx)
+        return sizes
+
+
+@click.command(epilog="Example: crossent train flowers.csv --target species --hidden 64,32 --epochs 200")
+@click.argument("data", default="digits")
+@click.option(
+    "--target", metavar="COLUMN", help="Column to predict. Default: target, label, class or y; else the last."
+)
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of the rows to hold out, the classes in proportion. A test part in the data is used instead.",
+)
+@click.option("--hidden", type=LayerSizes(), default="128", show_default=True, help="Hidden layers, 0 for none.")
+@click.option("--epochs", type=click.IntRange(1), default=40, show_default=True, help="Passes over the training rows.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Rows in a step.")
+@click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="Step size of AdamW.")
+@click.option("--weight-decay", type=float, default=1e-2, show_default=True, help="Decoupled weight decay.")
+@click.option(
+    "--label-smoothing", type=float, default=0.0, show_default=True, help="Share of the target spread evenly."
+)
+@click.option("--class-weight", type=click.Choice(["balanced"]), help="Weigh every class alike, however rare it is.")
+@click.option("--early-stopping", is_flag=True, help="Stop when the held-out loss falls no more; keep the best epoch.")
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Epochs without progress that early stopping bears.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the split, weights and batches.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Run folder. Default: runs/NAME.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run, by its own options.")
+@click.option("--overwrite", is_flag=True, help="Replace an older run in the folder.")
+@click.option("--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+@click.pass_context
+def train(
+    ctx: click.Context, /, out: Path | None, resume: bool, overwrite: bool, quiet: bool, **arguments: Any
+) -> None:
+    """Train a classifier on DATA and write a run folder with its report.
+
+    DATA is digits (the default), wine, iris or breast_cancer; or the path of a CSV, TSV or Parquet table; of an NPZ
+    file with x and y, or x_train, y_train, x_test and y_test; or of a folder of IDX files as MNIST is distributed.
+
+    Text columns become one-hot, missing values are filled, numbers are scaled, all fitted on the training rows alone.
+    Two classes get one logit and the binary loss. Ctrl-C saves a checkpoint; --resume goes on from it to the
+    same bits as an uninterrupted run.
+    """
+    _require_libraries()
+    from . import runs
+    from .experiment import TrainingInterruptedError
+
+    say: Callable[[str], object] = (lambda _: None) if quiet else click.echo
+    arguments["data"] = _absolute(arguments["data"])
+    folder = out or Path("runs") / Path(arguments["data"]).name.split(".")[0]
+    if resume and overwrite:
+        raise OptionError("--resume goes on with a run, --overwrite begins a new one; choose one of them")
+    command = _command_line(ctx, arguments)
+    if resume:
+        settings = runs.load_settings(folder)
+        if settings["status"] == "finished":
+            say(f"{folder} is finished already: {folder / runs.REPORT}")
+            return
+        command, arguments = settings["command"], _stored(ctx, arguments, settings["arguments"], folder)
+    else:
+        runs.claim(folder, overwrite)
+    try:
+        evaluation = _experiment(arguments, command, folder, say).run(resume=resume, progress=not quiet)
+    except TrainingInterruptedError as stop:
+        saved = f"saved in {folder}; go on with: crossent train --resume --out {shlex.quote(str(folder))}"
+        click.echo(f"{stop}; {saved if stop.epochs else 'nothing was written'}", err=True)
+        ctx.exit(INTERRUPTED)
+    _summarise(evaluation, folder / runs.REPORT, say)
+
+
+@click.command(epilog="Example: crossent predict runs/digits digits --out predictions.csv")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="CSV file. Default: stdout."
+)
+@click.option("--no-calibration", is_flag=True, help="The network's own probabilities, without the fitted temperature.")
+def predict(run: Path, data: str, out: Path | None, no_calibration: bool) -> None:
+    """Predict the classes of DATA with the classifier in the run folder RUN, as CSV.
+
+    Each row has the label, its probability, and the probability of every class, calibrated by the temperature that was
+    fitted on held-out rows. DATA is as for train, its columns found by name; of data with a test part, that part. If
+    the target column is there too, the accuracy is printed to stderr.
+    """
+    _require_libraries()
+    from . import prediction, runs
+
+    loaded = runs.load(run)
+    text, notes = prediction.predict_table(loaded, _absolute(data), calibrated=not no_calibration)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        runs.write_whole(out, text.encode())
+    for note in notes:
+        click.echo(note, err=True)
+
+
+def _experiment(arguments: dict[str, Any], command: str, folder: Path, say: Callable[[str], object]) -> Any:
+    """The experiment that the arguments describe."""
+    from .experiment import Experiment
+    from .options import TrainingOptions
+
+    direct = (
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "weight_decay",
+        "label_smoothing",
+        "early_stopping",
+        "patience",
+        "seed",
+        "device",
+    )
+    options = TrainingOptions(
+        hidden_layer_sizes=tuple(arguments["hidden"]), **{name: arguments[name] for name in direct}
+    )
+    return Experiment(
+        source=arguments["data"],
+        target=arguments["target"],
+        held_out=arguments["held_out"],
+        class_weight=arguments["class_weight"],
+        options=options,
+        folder=folder,
+        command=command,
+        arguments=arguments,
+        say=say,
+    )
+
+
+def _stored(ctx: click.Context, given: dict[str, Any], stored: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The arguments of an interrupted run; one that was given anew has to be the same."""
+    for name, value in given.items():
+        if _is_given(ctx, name) and value != stored.get(name):
+            raise OptionError(
+                f"--{name.replace('_', '-')} is {value!r} here and {stored.get(name)!r} in {folder}; --resume goes on "
+                "with the run's own options: leave it out"
+            )
+    missing = sorted(given.keys() - stored.keys())
+    if missing:
+        raise OptionError(f"the run in {folder} was begun by another version of crossent; it lacks {missing[0]!r}")
+    return {name: stored[name] for name in given}
+
+
+def _command_line(ctx: click.Context, arguments: dict[str, Any]) -> str:
+    """The command that gives this run again: the data and the options that were given."""
+    words = ["crossent", "train", arguments["data"]]
+    for option in ctx.command.params:
+        name = option.name or ""
+        if name not in arguments or name == "data" or not _is_given(ctx, name):
+            continue
+        value = arguments[name]
+        shown = ",".join(map(str, value or [0])) if isinstance(value, list) else str(value)
+        words += [option.opts[0]] if value is True else [option.opts[0], shown]
+    return shlex.join(words)
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _absolute(source: str) -> str:
+    """A data set's name as it is, a path made absolute, so that a run can be resumed from elsewhere."""
+    from .sources import BUILT_IN
+
+    return source if source in BUILT_IN else str(Path(source).expanduser().absolute())
+
+
+def _summarise(evaluation: Evaluation, page: Path, say: Callable[[str], object]) -> None:
+    """The result in four lines."""
+    from .report import calibration_error
+
+    low, high = evaluation.accuracy_interval
+    used = (
+        f"temperature {evaluation.temperature:.3f}" if evaluation.calibrated else "no temperature would lower the loss"
+    )
+    say(f"held-out accuracy  {evaluation.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
+    say(f"held-out loss      {evaluation.loss:.4f}")
+    say(f"calibration error  {calibration_error(evaluation)} ({used})")
+    say(f"report             {page}")
+
+
+def _require_libraries() -> None:
+    """Say in one line what to install, rather than fail at the first import."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(f"this command needs {', '.join(missing)}: install the extra crossent[train]")

@@ -1,0 +1,252 @@
+"""Data sets for the classifier: which column is the target, which labels make sense, which rows are held out."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.errors import DataError
+
+from .sources import BUILT_IN, Table, read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Dataset", "encode", "load", "load_for_prediction", "named_list", "split"]
+
+TARGET_NAMES = ("target", "label", "class", "y")
+MOST_FLOAT_CLASSES = 20  # more distinct fractions than this are measurements, not classes
+MOST_NUMBER_CLASSES = 100  # more distinct whole numbers than this, each seldom, are measurements too
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table of features with one label (text) a row; `labels` is None where the target is not known.
+
+    `positions` says where each row stands in its source, from 0; None where nothing was taken out.
+    """
+
+    name: str
+    features: pd.DataFrame
+    labels: npt.NDArray[np.object_] | None
+    target: str
+    picture_shape: tuple[int, ...] | None = None
+    test: Dataset | None = None
+    notes: tuple[str, ...] = ()
+    positions: npt.NDArray[np.int64] | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """The distinct labels: by value where all are numbers, else by the alphabet."""
+        distinct = set() if self.labels is None else set(self.labels)
+        try:
+            return sorted(distinct, key=float)
+        except ValueError:
+            return sorted(distinct)
+
+    def rows(self, indices: npt.NDArray[np.int64]) -> Dataset:
+        """The data set of these rows alone."""
+        labels = None if self.labels is None else self.labels[indices]
+        positions = indices if self.positions is None else self.positions[indices]
+        features = self.features.iloc[indices].reset_index(drop=True)
+        return replace(self, features=features, labels=labels, positions=positions, test=None)
+
+    def fingerprint(self) -> str:
+        """A digest of every value, to know the same data again."""
+        import pandas as pd
+
+        digest = hashlib.sha256(repr((list(self.features.columns), self.target)).encode())
+        digest.update(pd.util.hash_pandas_object(self.features, index=False).to_numpy().tobytes())
+        digest.update(repr([] if self.labels is None else list(self.labels)).encode())
+        return digest.hexdigest() + (self.test.fingerprint() if self.test else "")
+
+
+def load(source: str, target: str | None = None) -> Dataset:
+    """Load a data set to train on.
+
+    Args:
+        source: digits, wine, iris or breast_cancer; or the path of a .csv, .tsv, .parquet or .npz file, or of a folder
+            of IDX files.
+        target: the column to predict; by default one named target, label, class or y, else the last.
+
+    Returns:
+        Features, and the labels as text. `notes` says which target was taken and what was left out.
+
+    Raises:
+        DataError: the source cannot be read, or its target is not a set of classes.
+
+    Example:
+        >>> load("iris").classes
+        ['setosa', 'versicolor', 'virginica']
+    """
+    table = read(source)
+    target, found = _target_of(table, target)
+    dataset = _labelled(source, table, target)
+    if dataset.labels is None:
+        raise DataError(f"{source} has no labels: it holds x but no y")
+    _check_classes(dataset)
+    if dataset.test is not None:
+        _check_test(dataset, dataset.test)
+    return replace(dataset, notes=(found, *dataset.notes))
+
+
+def load_for_prediction(source: str, target: str) -> Dataset:
+    """Load a data set to predict for; of one with a test part, that part. Labels are taken where `target` is there.
+
+    Raises:
+        DataError: the source cannot be read.
+    """
+    table = read(source)
+    return _labelled(source, table.test or table, target, keep_unlabelled=True)
+
+
+def split(dataset: Dataset, held_out: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Split into a training part and a held-out part with the same mix of classes; a test part is taken as it is.
+
+    Args:
+        dataset: with labels.
+        held_out: the share of the rows to hold out, between 0 and 1.
+        seed: the same seed gives the same split.
+
+    Raises:
+        DataError: a class has a single row, or a part would be smaller than the number of classes.
+
+    Example:
+        >>> train, held_out = split(load("iris"), 0.2, seed=0)
+        >>> len(train.features), len(held_out.features)
+        (120, 30)
+    """
+    from sklearn.model_selection import train_test_split
+
+    if dataset.test is not None:
+        return replace(dataset, test=None), dataset.test
+    classes, counts = np.unique(np.asarray(dataset.labels, dtype=str), return_counts=True)
+    if counts.min() < 2:
+        raise DataError(
+            f"class {str(classes[counts.argmin()])!r} has a single row; each class needs one to train on and one to "
+            "hold out: add rows, or remove the class"
+        )
+    rows = len(dataset.features)
+    smaller = min(int(np.ceil(rows * held_out)), rows - int(np.ceil(rows * held_out)))
+    if smaller < len(classes):
+        raise DataError(
+            f"holding out {held_out:g} of {rows} rows leaves {smaller} on one side, fewer than the {len(classes)} "
+            "classes; change --held-out or add rows"
+        )
+    train, rest = train_test_split(np.arange(rows), test_size=held_out, stratify=dataset.labels, random_state=seed)
+    return dataset.rows(np.sort(train)), dataset.rows(np.sort(rest))
+
+
+def encode(labels: npt.NDArray[np.object_], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The index of each label among the classes, −1 where it is none of them."""
+    positions = {label: index for index, label in enumerate(classes)}
+    return np.array([positions.get(label, -1) for label in labels], dtype=np.int64)
+
+
+def named_list(names: Sequence[Any], most: int = 8) -> str:
+    """Names in quotes, the first few of many."""
+    shown = ", ".join(repr(str(name)) for name in names[:most])
+    return shown + (f", … ({len(names)} in all)" if len(names) > most else "")
+
+
+def _target_of(table: Table, target: str | None) -> tuple[str, str]:
+    """The target column's name, and a sentence on why it was taken."""
+    columns = list(table.columns.columns)
+    if table.labels is not None or not table.named:
+        if target not in {None, "target", "y"}:
+            raise DataError(f"this data set keeps its labels apart from its columns; leave --target {target!r} out")
+        return "target", "target: the data set's own labels"
+    if target is not None:
+        if target in columns:
+            return target, f"target: column {target!r}"
+        near = difflib.get_close_matches(target, columns, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the columns are {named_list(columns)}"
+        raise DataError(f"no column is named {target!r}; {hint}")
+    by_name = {name.lower(): name for name in reversed(columns)}
+    for name in TARGET_NAMES:
+        if name in by_name:
+            return by_name[name], f"target: column {by_name[name]!r}, by its name"
+    return columns[-1], f"target: column {columns[-1]!r}, the last one (--target chooses another)"
+
+
+def _labelled(source: str, table: Table, target: str, keep_unlabelled: bool = False) -> Dataset:
+    """Features and labels apart; to train on, rows without a label are left out."""
+    import pandas as pd
+
+    name = source if source in BUILT_IN else Path(source).name
+    features, raw = table.columns, None if table.labels is None else pd.Series(table.labels)
+    if raw is None and target in features.columns:
+        raw, features = features[target], features.drop(columns=target)
+    test = _labelled(source, table.test, target) if table.test else None
+    dataset = Dataset(name, features, None, target, table.picture_shape, test)
+    if raw is None:
+        return dataset
+    if features.shape[1] == 0:
+        raise DataError(f"{name} has no column besides the target {target!r}; there is nothing to learn from")
+    labels, known = _as_labels(raw, target, strict=not keep_unlabelled), raw.notna().to_numpy()
+    dataset = replace(dataset, labels=labels)
+    if keep_unlabelled or known.all():
+        return dataset
+    note = f"{int((~known).sum())} rows without a label in {target!r} left out"
+    return replace(dataset.rows(np.flatnonzero(known)), test=test, notes=(note,))
+
+
+def _as_labels(raw: pd.Series, target: str, strict: bool) -> npt.NDArray[np.object_]:
+    """Labels as text, 3.0 as "3"; a missing one as ""; with `strict`, measurements are refused as a target."""
+    import pandas as pd
+
+    numbers = pd.api.types.is_numeric_dtype(raw) and not pd.api.types.is_bool_dtype(raw)
+    known = raw.dropna().to_numpy()
+    whole = bool(numbers and np.all(known == np.round(known)))
+    if numbers and strict:
+        _refuse_measurements(known, whole, target)
+
+    def as_text(value: Any) -> str:
+        if not numbers:
+            return str(value).strip()
+        return f"{value:.0f}" if whole else repr(float(value))
+
+    return np.array([as_text(value) if there else "" for value, there in zip(raw, raw.notna(), strict=True)], object)
+
+
+def _refuse_measurements(values: npt.NDArray[Any], whole: bool, target: str) -> None:
+    """Numbers of which there are too many kinds to be classes."""
+    distinct = len(np.unique(values))
+    if distinct > (max(MOST_NUMBER_CLASSES, len(values) / 20) if whole else MOST_FLOAT_CLASSES):
+        raise DataError(
+            f"column {target!r} has {distinct} distinct numbers in {len(values)} rows and looks like a regression "
+            "target; choose a column of classes with --target, or bin the numbers first"
+        )
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """A target needs two classes at least, and rows that share them."""
+    classes, rows = dataset.classes, len(dataset.features)
+    if len(classes) < 2:
+        only = f"a single class, {classes[0]!r}" if classes else "no label at all"
+        raise DataError(f"the target {dataset.target!r} has {only}; two are needed to tell apart")
+    if len(classes) > max(2, rows / 2):
+        raise DataError(
+            f"the target {dataset.target!r} has {len(classes)} distinct values in {rows} rows, too many to be classes; "
+            "choose a column of classes with --target"
+        )
+
+
+def _check_test(train: Dataset, test: Dataset) -> None:
+    """A test part has labels, the training part's columns, and no class of its own."""
+    if test.labels is None:
+        raise DataError(f"{train.name} has a test part without labels; add y_test, or leave x_test out")
+    if list(train.features.columns) != list(test.features.columns):
+        raise DataError(
+            f"{train.name}: {train.features.shape[1]} features a row to train on, {test.features.shape[1]} to test on"
+        )
+    unseen = sorted(set(test.classes) - set(train.classes))
+    if unseen:
+        raise DataError(f"{train.name}: in the test part only, never in training: class {named_list(unseen)}")

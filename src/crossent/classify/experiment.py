@@ -1,0 +1,235 @@
+"""One training run from data to report: load, split, preprocess, train, evaluate, write the run folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.errors import DataError, RunFolderError
+
+from . import data, preprocessing, report, runs
+from .evaluation import Evaluation, evaluate
+from .options import TrainingOptions
+from .training import Trainer
+
+__all__ = ["Experiment", "TrainingInterruptedError"]
+
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+class TrainingInterruptedError(Exception):
+    """Training was stopped by Ctrl-C; `epochs` are finished and, where there are any, saved."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__(f"interrupted after epoch {epochs}")
+        self.epochs = epochs
+
+
+@dataclass
+class Experiment:
+    """What to train on which data, and where the result goes.
+
+    Args:
+        source: the data set's name or path, as in `data.load`.
+        target: the target column; None to find it.
+        held_out: the share of the rows to hold out, where the data has no test part.
+        class_weight: "balanced" or None.
+        options: the `TrainingOptions`; their seed is that of the split too.
+        folder: the run folder.
+        command: the command line, for the report.
+        say: where notes go.
+    """
+
+    source: str
+    target: str | None
+    held_out: float
+    class_weight: str | None
+    options: TrainingOptions
+    folder: Path
+    command: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    say: Callable[[str], object] = lambda _: None
+
+    def run(
+        self,
+        *,
+        resume: bool = False,
+        progress: bool = False,
+        on_epoch: Callable[[dict[str, Any]], object] | None = None,
+    ) -> Evaluation:
+        """Train and write the run folder; with `resume`, go on from the folder's checkpoint.
+
+        Raises:
+            DataError, OptionError, RunFolderError: what is wrong, before anything is written.
+            TrainingInterruptedError: after Ctrl-C; the folder holds a checkpoint if an epoch was finished.
+        """
+        self._load()
+        trainer = self._trainer(resume)
+        self._fresh, self._last_saved = not resume, time.monotonic()
+
+        def after_epoch(record: dict[str, Any]) -> None:
+            if time.monotonic() - self._last_saved > SECONDS_BETWEEN_CHECKPOINTS:
+                self._checkpoint(trainer)
+            if on_epoch is not None:
+                on_epoch(record)
+
+        try:
+            trainer.fit(
+                self.x,
+                self.y,
+                held_out=(self.x_held_out, self.y_held_out),
+                class_weight=self.class_weight,
+                on_epoch=after_epoch,
+                progress=progress,
+            )
+            return self._finish(trainer)
+        except KeyboardInterrupt:
+            if trainer.epoch:
+                self._checkpoint(trainer)
+            raise TrainingInterruptedError(trainer.epoch) from None
+
+    def _load(self) -> None:
+        """Load, split and preprocess the data; the transformers see the training part alone."""
+        dataset = data.load(self.source, self.target)
+        self.train, self.test = data.split(dataset, self.held_out, self.options.seed)
+        self.dataset, self.classes = dataset, dataset.classes
+        pictures = dataset.picture_shape is not None
+        self.transformer, left_out = preprocessing.fit(self.train.features, pictures)
+        self.notes = [*dataset.notes, *left_out]
+        self.x, self.y = self._numbers(self.train)
+        self.x_held_out, self.y_held_out = self._numbers(self.test)
+        self.settings = self._settings()
+        self.say(f"{dataset.name}: {self._counts()}")
+        for note in self.notes:
+            self.say(note)
+
+    def _numbers(self, part: data.Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """A part's inputs and class indices."""
+        if part.labels is None:
+            raise DataError(f"{part.name} has no labels")
+        return preprocessing.transform(self.transformer, part.features), data.encode(part.labels, self.classes)
+
+    def _settings(self) -> dict[str, Any]:
+        """What run.json holds: all that it takes to know the data again and to rebuild the network."""
+        return {
+            "command": self.command,
+            "arguments": self.arguments,
+            "options": self.options.as_dict(),
+            "target": self.dataset.target,
+            "classes": self.classes,
+            "inputs": self.x.shape[1],
+            "picture_shape": self.dataset.picture_shape and list(self.dataset.picture_shape),
+            "fingerprint": self.dataset.fingerprint(),
+            "versions": _versions(),
+        }
+
+    def _trainer(self, resume: bool) -> Trainer:
+        """A new trainer, or the one that the checkpoint describes."""
+        if not resume:
+            return Trainer(self.options, *self._sizes)
+        if runs.load_settings(self.folder)["fingerprint"] != self.settings["fingerprint"]:
+            raise DataError(
+                f"{self.source} has changed since the run in {self.folder} was begun; start anew with --overwrite"
+            )
+        trainer = runs.load_checkpoint(self.folder)
+        if trainer.options != self.options or (trainer.n_features, trainer.n_classes) != self._sizes:
+            raise RunFolderError(f"the checkpoint in {self.folder} is of a run with other options; start anew")
+        self.say(f"going on after epoch {trainer.epoch} of {self.options.epochs}")
+        return trainer
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """Inputs and classes of the network."""
+        return self.x.shape[1], len(self.classes)
+
+    def _checkpoint(self, trainer: Trainer) -> None:
+        """Save what it takes to go on; the first save of a new run takes the place of an older one."""
+        runs.save_checkpoint(self.folder, self.settings, trainer.state_dict(), fresh=self._fresh)
+        self._fresh, self._last_saved = False, time.monotonic()
+
+    def _finish(self, trainer: Trainer) -> Evaluation:
+        """Evaluate on the held-out part and write everything."""
+        evaluation = evaluate(trainer.logits(self.x_held_out), self.y_held_out, self.classes, self.options.seed)
+        history = trainer.history
+        metrics = {**evaluation.metrics(), "epochs": len(history), "history": history}
+        positions = np.arange(len(self.y_held_out)) if self.test.positions is None else self.test.positions
+        page = report.render(evaluation, history, self.test.features, positions.tolist(), self._background(history))
+        texts = {runs.REPORT: page, runs.PREDICTIONS: predictions_csv(evaluation, positions)}
+        runs.save(
+            self.folder,
+            self.settings,
+            trainer=trainer,
+            transformer=self.transformer,
+            metrics=metrics,
+            texts=texts,
+        )
+        return evaluation
+
+    def _background(self, history: Sequence[dict[str, Any]]) -> report.Background:
+        """What the report says about the run."""
+        options, columns = self.options, preprocessing.columns_of(self.transformer)
+        hidden = ", ".join(map(str, options.hidden_layer_sizes)) or "none (softmax regression)"
+        kinds = ", ".join(f"{len(names)} of {kind}" for kind, names in columns.items())
+        facts = [
+            ("Data", f"{self.dataset.name}: {self._counts()}"),
+            *[("Note", note) for note in self.notes],
+            ("Columns used", f"{kinds}; {self.x.shape[1]} inputs to the network"),
+            (
+                "Network",
+                f"hidden layers: {hidden}; output: {'1 logit' if len(self.classes) == 2 else 'one logit a class'}",
+            ),
+            ("Options", ", ".join(f"{name} {value}" for name, value in options.as_dict().items())),
+            ("Class weights", self.class_weight or "none"),
+            ("Training time", f"{sum(record['seconds'] for record in history):.1f} seconds"),
+            ("Versions", ", ".join(f"{name} {version}" for name, version in self.settings["versions"].items())),
+            ("Finished", datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")),
+        ]
+        return report.Background(
+            title=self.dataset.name,
+            command=self.command,
+            facts=facts,
+            row_source="the test part" if self.dataset.test is not None else "the data as it was read",
+            picture_shape=self.dataset.picture_shape,
+            chosen_by_held_out=options.early_stopping,
+        )
+
+    def _counts(self) -> str:
+        """The data's size in words."""
+        rows, held_out = len(self.y), len(self.y_held_out)
+        which = "the test part" if self.dataset.test is not None else f"{self.held_out:.0%}"
+        return (
+            f"{self.train.features.shape[1]} features, {len(self.classes)} classes, {rows} rows to train on, "
+            f"{held_out} held out ({which})"
+        )
+
+
+def predictions_csv(evaluation: Evaluation, positions: npt.NDArray[np.int64]) -> str:
+    """The held-out predictions, a line a row."""
+    import pandas as pd
+
+    predictions = evaluation.predictions
+    table = pd.DataFrame(
+        {
+            "row": positions + 1,
+            "true": [evaluation.classes[label] for label in evaluation.labels],
+            "predicted": [evaluation.classes[label] for label in predictions],
+            "probability": evaluation.probabilities[np.arange(len(predictions)), predictions],
+            "loss": evaluation.row_loss,
+        }
+    )
+    return str(table.to_csv(index=False, float_format="%.9g"))
+
+
+def _versions() -> dict[str, str]:
+    """The versions of what computed the result."""
+    names = ("crossent", "torch", "numpy", "scikit-learn")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}

@@ -1,0 +1,134 @@
+"""scikit-learn's parameters, translated into training options; weights and classes, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+
+from crossent._arguments import real_number
+from crossent.errors import DataError, OptionError
+
+from .device import find_device
+from .options import TrainingOptions
+from .rows import check_weights
+
+if TYPE_CHECKING:
+    from .estimator import SoftmaxClassifier
+
+__all__ = [
+    "as_class_weight",
+    "checked_weights",
+    "hold_out",
+    "known_classes",
+    "random_generator",
+    "training_options",
+    "two_or_more",
+]
+
+Array = npt.NDArray[Any]
+
+NAMES = {  # in scikit-learn, where TrainingOptions has another
+    "epochs": "max_iter",
+    "learning_rate": "learning_rate_init",
+    "patience": "n_iter_no_change",
+    "tolerance": "tol",
+}
+
+
+def training_options(estimator: SoftmaxClassifier, X: Any, *, seed: int, epochs_before: int) -> TrainingOptions:
+    """Translate the parameters of a fit on X; an error names them as scikit-learn does."""
+    batch_size: Any = min(200, X.shape[0]) if _is_auto(estimator.batch_size) else estimator.batch_size
+    given: dict[str, Any] = {
+        "hidden_layer_sizes": estimator.hidden_layer_sizes,
+        "epochs": estimator.max_iter,
+        "batch_size": batch_size,
+        "learning_rate": estimator.learning_rate_init,
+        "weight_decay": estimator.weight_decay,
+        "label_smoothing": estimator.label_smoothing,
+        "early_stopping": estimator.early_stopping,
+        "stop_when_converged": not estimator.early_stopping,
+        "patience": estimator.n_iter_no_change,
+        "tolerance": estimator.tol,
+        "dtype": "float32" if _is_auto(estimator.dtype) else estimator.dtype,
+    }
+    try:
+        options = TrainingOptions(**given, seed=seed, device=estimator.device)
+    except OptionError as error:
+        name, _, rest = str(error).partition(" ")
+        raise OptionError(f"{NAMES.get(name, name)} {rest}") from None
+    one_batch = X.shape[0] <= options.batch_size and find_device(options.device).type == "cpu"
+    if _is_auto(estimator.dtype) and X.dtype == np.float64 and one_batch:
+        options = dataclasses.replace(options, dtype="float64")
+    return dataclasses.replace(options, epochs=options.epochs + epochs_before)
+
+
+def _is_auto(value: Any) -> bool:
+    """Whether a parameter is "auto"."""
+    return isinstance(value, str) and value == "auto"
+
+
+def random_generator(random_state: Any) -> np.random.RandomState:
+    """Take scikit-learn's kinds of random_state, but for None a generator of its own, not NumPy's global one."""
+    if random_state is None:
+        return np.random.RandomState()
+    generator: np.random.RandomState = check_random_state(random_state)
+    return generator
+
+
+def as_class_weight(class_weight: Any, classes: Array, y: Array) -> Any:
+    """Turn a dict of weights into one number a class; leave None and "balanced" as they are."""
+    if not isinstance(class_weight, dict):
+        return class_weight
+    return compute_class_weight(class_weight, classes=classes, y=y)
+
+
+def known_classes(classes: Any, before: Array | None) -> Array:
+    """Sort the labels that partial_fit is told of; after the first call they are those of before."""
+    if classes is None:
+        if before is None:
+            raise DataError("classes must be passed on the first call to partial_fit: all labels that will ever come.")
+        return before
+    known = np.unique(classes)
+    if before is not None and not np.array_equal(known, before):
+        raise DataError(f"classes={known} is not the same as on the last call to partial_fit, {before}.")
+    return two_or_more(known)
+
+
+def two_or_more(classes: Any) -> Array:
+    """Return the classes, or raise if there is nothing to tell apart."""
+    if len(classes) < 2:
+        raise DataError(f"y holds one class, {classes}: a classifier needs rows of two classes or more.")
+    return np.asarray(classes)
+
+
+def checked_weights(sample_weight: Any, indices: Array, classes: Array) -> Array | None:
+    """Check the rows' weights, and that two classes are left where they are not 0."""
+    if sample_weight is None:
+        two_or_more(classes)
+        return None
+    weights: Array = check_weights(sample_weight, len(indices), "sample_weight").numpy()
+    two_or_more(classes[np.unique(indices[weights > 0])])
+    return weights
+
+
+def hold_out(
+    X: Any, indices: Array, weights: Array | None, fraction: Any, random: np.random.RandomState
+) -> tuple[Any, Array, Array | None, tuple[Any, ...]]:
+    """Split into training rows and held-out rows with the same mix of classes."""
+    fraction = real_number("validation_fraction", fraction, above=0)
+    given = np.ones(len(indices)) if weights is None else weights
+    try:
+        X, X_out, indices, indices_out, given, given_out = train_test_split(
+            X, indices, given, test_size=fraction, stratify=indices, random_state=random
+        )
+    except ValueError as error:
+        raise DataError(
+            f"early_stopping cannot hold out validation_fraction={fraction} of the rows: {error}"
+        ) from error
+    return X, indices, None if weights is None else given, (X_out, indices_out, given_out)

@@ -1,0 +1,349 @@
+"""The losses, and what a row of logits tells besides: one call, one answer, for arrays of every library."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import _dispatch, _misuse, _reduction, _validate
+from ._arrays import detached, is_torch, move_axis, readable, scalar
+from ._definition import Array, namespace
+from ._options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
+from ._targets import is_compiling, warn
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "RowStats",
+    "cross_entropy",
+    "cross_entropy_with_grad",
+    "nll_loss",
+    "row_stats",
+]
+
+
+class RowStats(NamedTuple):
+    """What `row_stats` returns; each has the shape of the rows, `loss` and `target_log_prob` need a target."""
+
+    loss: Array
+    lse: Array
+    entropy: Array
+    prediction: Array
+    confidence: Array
+    target_log_prob: Array
+
+
+@signature_of(LossOptions)
+def cross_entropy(input: Array, target: Array, weight: Array = None, **options: Unpack[LossOptions]) -> Array:
+    """The cross-entropy between logits and targets: softmax and negative log-likelihood in one.
+
+    loss = w·log1p(r) − t,  m = max z,  r = Σ exp(z − m) − 1,  t = Σ q·(z − m),  w = Σ q
+
+    where z is the row of logits and q its target distribution. Give raw scores: no softmax before this loss.
+
+    Parameters
+    ----------
+    input
+        Logits (N, C), (N, C, d₁, …) or one row (C,), classes on axis 1 (0 for one row) unless `axis` says otherwise:
+        float16, bfloat16, float32 or float64, from NumPy, PyTorch, JAX or any array-API library.
+    target
+        Class indices of any integer dtype, shaped like input without the class axis; or probabilities (one-hot, soft
+        labels) shaped like input.
+    weight
+        One factor for each class, (C,).
+    ignore_index
+        Rows with this class index count for nothing, whatever their logits hold.
+    reduction
+        "mean" divides by Σ weight[y]·sample_weight over the rows that count, for probability targets by Σ sample_weight
+        (the number of rows); "sum"; or "none" for the loss of each row.
+    label_smoothing
+        ε in 0 … 1: q becomes (1 − ε)·q + ε/C, before the class weights.
+    axis
+        The class axis; -1 for class-last data.
+    where
+        The classes that exist, as booleans: (C,) or a shape that broadcasts to input. Smoothing spreads over these.
+    sample_weight
+        One factor for each row, shaped like the rows, or (N,).
+    z_loss
+        Adds z_loss·lse² to each row that counts: not scaled by class weights, averaged over the rows.
+    softcap
+        Replaces x by softcap·tanh(x/softcap), before the mask.
+    temperature
+        Divides the logits.
+    denominator
+        Replaces the divisor of the mean: a number, or an array of one element (gradient accumulation, data parallel).
+    on_empty
+        The mean over nothing: "nan" (torch's answer), "zero" or "raise". Its gradient is zero either way.
+    dtype
+        The result's dtype; input's own by default (float32 under torch's autocast). Sums are float32 or wider.
+    inplace
+        Lets the gradient overwrite input, whose version counter is bumped; one backward pass, of input alone. A
+        cotangent other than 1 multiplies what is stored there, in sixteen bits too: no place for a float16 loss scale.
+    check
+        "auto" looks for mistakes whose values can be read without waiting, at the logits themselves in the first calls
+        from each place alone; True looks at every row of every call; False leaves out all but the class indices, which
+        are always checked: where they cannot be read (on a GPU, in a trace) the row is NaN.
+
+    Returns
+    -------
+    Array
+        A zero-dimensional loss in nats, or the rows' losses with reduction="none".
+
+    Raises
+    ------
+    ShapeError, AxisError, DtypeError, ArrayTypeError, OptionError
+        For what does not fit together. Each is also of the built-in type that torch raises.
+    ClassIndexError
+        For a class index outside 0 … C−1 (an IndexError).
+    ProbabilityError
+        For a negative probability among the targets.
+    EmptyReductionError
+        For a mean over nothing with on_empty="raise".
+
+    Warns
+    -----
+    MisuseWarning
+        For one output unit, probabilities that do not sum to 1, a class axis that can be read two ways, a softmax or
+        sigmoid before the loss, and NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, crossent
+    >>> logits = np.array([[0.1, 1.0, 2.1], [2.0, 1.0, 0.1], [0.1, 3.0, 0.1]])
+    >>> float(crossent.cross_entropy(logits, np.array([2, 0, 1])).round(4))
+    0.3018
+    >>> crossent.cross_entropy(logits, np.eye(3)[[2, 0, 1]], reduction="none").round(4)
+    array([0.384 , 0.417 , 0.1044])
+
+    References
+    ----------
+    I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B, 1952; smoothing: C. Szegedy et al.,
+    "Rethinking the Inception architecture", 2016; z-loss: B. Zoph et al., "ST-MoE", 2022.
+    """
+    if weight is None and is_torch(input) and not is_compiling():
+        value = _dispatch.quick().cross_entropy(input, target, options, sys.modules[__name__])
+        if value is not None:
+            _misuse.look_afterwards("cross_entropy", input, target, options)
+            return value
+    given = validated("cross_entropy", weight, options, LossOptions)
+    return reduced(_validate.rows("cross_entropy", input, target, given))
+
+
+def reduced(rows: Rows) -> Array:
+    """The reduced loss of canonical rows, in the fastest way that serves them."""
+    if rows.options.inplace and is_torch(rows.x) and rows.x.requires_grad:
+        return _in_place(rows)
+    if _fuses(rows):
+        from . import _fused
+
+        return _fused.cross_entropy(rows, lambda x: composed(rows._replace(x=x)))
+    if _dispatch.on_gpu(rows.x) and _dispatch.gpu().fuses(rows):
+        return _dispatch.gpu().reduced_cross_entropy(rows, _dispatch.rules(rows.x))
+    return composed(rows)
+
+
+def _plain_rows(input: Array, target: Array, options: Any) -> Rows:
+    """The rows of a plain call."""
+    return _validate.rows("cross_entropy", input, target, validated("cross_entropy", None, options, LossOptions))
+
+
+def differentiable(input: Array, target: Array, options: Any) -> Array:
+    """The reduced loss in torch's own operations, for derivatives of every order."""
+    return composed(_plain_rows(input, target, options))
+
+
+def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
+    """The derivative by input of the reduced loss times a cotangent."""
+    from . import _fused
+
+    return _fused.gradient_for(_plain_rows(input, target, options), cotangent)
+
+
+def composed(rows: Rows) -> Array:
+    """The reduced loss, in the operations of the array's library."""
+    with _dispatch.quiet(rows.x):
+        loss, z_squared = _dispatch.loss_room(rows).cross_entropy(rows, _dispatch.rules(rows.x))
+        return _reduction.reduce_rows(rows, loss, z_squared)
+
+
+def _in_place(rows: Rows) -> Array:
+    """The loss of a torch tensor, its gradient written over it."""
+    from ._autograd import InPlace
+
+    value, gradient = _value_and_gradient(_detached(rows))
+    apply: Any = InPlace.apply
+    return apply(rows.x.movedim(-1, rows.axis), value, gradient, rows.axis)
+
+
+def _detached(rows: Rows) -> Rows:
+    """The same rows without autograd's history."""
+    return rows._replace(**{name: detached(part) for name, part in rows._asdict().items()})
+
+
+def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
+    """The reduced loss and its derivative by x, in x's dtype, classes last."""
+    if _fuses(rows):
+        from . import _fused
+
+        value, gradient = _fused.with_gradient(rows)
+        return value, gradient if gradient is rows.x else namespace(rows.x).asarray(gradient, dtype=rows.x.dtype)
+    with _dispatch.quiet(rows.x):
+        loss, z_squared, gradient = _dispatch.room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
+        return _reduction.reduce_rows(rows, loss, z_squared), gradient
+
+
+def _fuses(rows: Rows) -> bool:
+    """Whether the call is an eager one on torch tensors of the CPU; see _fused."""
+    return _dispatch.fuses(rows.x, rows.q, rows.weight, rows.sample_weight, rows.where, rows.options.denominator)
+
+
+@signature_of(LossOptions)
+def cross_entropy_with_grad(
+    input: Array, target: Array, weight: Array = None, **options: Unpack[LossOptions]
+) -> tuple[Array, Array]:
+    """The cross-entropy and its derivative by input, for arrays without autograd.
+
+    d loss/dz = w·softmax(z) − q
+
+    Parameters are those of `cross_entropy`. With reduction="none" the derivative of each row's own loss is given;
+    `inplace=True` writes the derivative over input and gives input back.
+
+    Returns
+    -------
+    (loss, gradient)
+        The gradient has input's shape and dtype; it is accurate also where the true class's probability rounds to 1.
+
+    Raises
+    ------
+    See `cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, crossent
+    >>> loss, gradient = crossent.cross_entropy_with_grad(np.array([[2.0, 1.0, 0.1]]), np.array([0]))
+    >>> gradient.round(4)
+    array([[-0.341 ,  0.2424,  0.0986]])
+
+    References
+    ----------
+    See `cross_entropy`.
+    """
+    if weight is None and is_torch(input) and not is_compiling():
+        result: tuple[Array, Array] | None = _dispatch.quick().with_gradient(input, target, options)
+        if result is not None:
+            _misuse.look_afterwards("cross_entropy_with_grad", input, target, options)
+            return result
+    given = validated("cross_entropy_with_grad", weight, options, LossOptions)
+    rows = _validate.rows("cross_entropy_with_grad", input, target, given)
+    value, gradient = _value_and_gradient(_detached(rows))
+    gradient = move_axis(gradient, -1, rows.axis)
+    if not rows.options.inplace:
+        return value, gradient
+    if gradient is not rows.x:
+        into = input.detach() if is_torch(input) else input
+        into[...] = gradient
+    return value, input
+
+
+@signature_of(NLLOptions)
+def nll_loss(log_probs: Array, target: Array, weight: Array = None, **options: Unpack[NLLOptions]) -> Array:
+    """The negative log-likelihood of targets under given log-probabilities.
+
+    loss = −⟨q, log p⟩
+
+    Parameters
+    ----------
+    log_probs
+        Log-probabilities, as `log_softmax` gives them; shapes and dtypes as in `cross_entropy`.
+    target, weight, ignore_index, reduction, axis, sample_weight, denominator, on_empty, dtype, check
+        As in `cross_entropy`.
+
+    Raises
+    ------
+    See `cross_entropy`.
+
+    Warns
+    -----
+    MisuseWarning
+        For positive numbers among the log-probabilities: probabilities or logits were given.
+
+    Examples
+    --------
+    >>> import numpy as np, crossent
+    >>> float(crossent.nll_loss(np.log([[0.7, 0.2, 0.1]]), np.array([0])).round(4))
+    0.3567
+
+    References
+    ----------
+    See `cross_entropy`.
+    """
+    rows = _validate.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
+    with _dispatch.quiet(rows.x):
+        _warn_of_positive(rows)
+        room = _dispatch.gpu() if _dispatch.on_gpu(rows.x) else _dispatch.agnostic()
+        return _reduction.reduce_rows(rows, room.nll(rows), None)
+
+
+def _warn_of_positive(rows: Rows) -> None:
+    """A log-probability cannot be positive."""
+    if rows.options.check is False or not readable(rows.x) or 0 in rows.x.shape:
+        return
+    xp, values = namespace(rows.x), detached(rows.x)
+    counted = values if rows.live is None else xp.where(rows.live[..., None], values, -1.0)
+    highest = float(xp.max(counted))
+    if highest > 1e-3:
+        what = "these look like probabilities: use nll_loss(log(p))" if highest <= 1 else "these look like logits"
+        warn(f"nll_loss: log_probs holds {highest:g}, but log-probabilities are not positive; {what}, or cross_entropy")
+
+
+@signature_of(StatsOptions)
+def row_stats(input: Array, target: Array = None, weight: Array = None, **options: Unpack[StatsOptions]) -> RowStats:
+    """What each row of logits tells: loss, log-normaliser, entropy, prediction, confidence, target log-probability.
+
+    lse = m + log1p(r),  entropy = log1p(r) − u/(1 + r),  confidence = 1/(1 + r),
+    m = max z,  r = Σ exp(z − m) − 1,  u = Σ exp(z − m)·(z − m)
+
+    Parameters
+    ----------
+    input, target, weight
+        As in `cross_entropy`, and its options too; without a target, `loss` and `target_log_prob` are None.
+
+    Returns
+    -------
+    RowStats
+        Arrays shaped like the rows, differentiable where input is (`prediction`, the argmax, is not): `loss` is
+        `cross_entropy(…, reduction="none")`; `target_log_prob` is ⟨q, log p⟩ for the target as given, without weights
+        and smoothing, 0 where the row is ignored. Entropy in nats.
+
+    Raises
+    ------
+    See `cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, crossent
+    >>> stats = crossent.row_stats(np.array([[2.0, 1.0, 0.1]]), np.array([0]))
+    >>> stats.prediction, stats.confidence.round(4), stats.entropy.round(4), stats.target_log_prob.round(4)
+    (array([0]), array([0.659]), array([0.8467]), array([-0.417]))
+
+    References
+    ----------
+    C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
+    """
+    given = validated("row_stats", weight, options, StatsOptions)
+    return statistics(_validate.rows("row_stats", input, target, given, needs_target=False))
+
+
+def statistics(rows: Rows) -> RowStats:
+    """What canonical rows tell; see `row_stats`."""
+    xp = namespace(rows.x)
+
+    def out(value: Array) -> Array:
+        return value if value is None else scalar(xp.astype(value, rows.dtype, copy=False))
+
+    room, rules = _dispatch.room(rows), _dispatch.rules(rows.x)
+    with _dispatch.quiet(rows.x):
+        lse, entropy, prediction, confidence = room.moments(rows, rules)
+        loss, log_prob = (None, None) if rows.y is None and rows.q is None else room.target_losses(rows, rules)
+    return RowStats(out(loss), out(lse), out(entropy), scalar(prediction), out(confidence), out(log_prob))

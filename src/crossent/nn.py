@@ -1,0 +1,393 @@
+"""Modules for PyTorch: subclasses of torch's own losses, with torch's constructor arguments and crossent's extras.
+
+They replace torch's by changing one import; `isinstance` checks, `state_dict`, pickling and `.to()` go on working.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import binary, linear, losses
+from ._options import BinaryOptions, LinearLossOptions, LossOptions, NLLOptions, ProbabilityOptions, validated
+from ._targets import warn
+from .errors import MissingDependencyError
+from .softmax import log_softmax, softmax
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "LinearCrossEntropyLoss",
+    "LogSoftmax",
+    "NLLLoss",
+    "Softmax",
+]
+
+Tensor = torch.Tensor
+
+
+class _Options:
+    """The extras of a loss module: checked when it is made, passed on at each call, shown by repr."""
+
+    extras: dict[str, Any]
+
+    def _keep(self, extras: dict[str, Any], allowed: type, **torch_options: Any) -> None:
+        validated(type(self).__name__, None, {**torch_options, **extras}, allowed)
+        self.extras = extras
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self.extras.items())
+
+
+class CrossEntropyLoss(_Options, torch.nn.CrossEntropyLoss):
+    """The module of `crossent.cross_entropy`.
+
+    loss = w·log1p(r) − t,  m = max z,  r = Σ exp(z − m) − 1,  t = Σ q·(z − m),  w = Σ q
+
+    Parameters
+    ----------
+    weight, size_average, ignore_index, reduce, reduction, label_smoothing
+        As in `torch.nn.CrossEntropyLoss`.
+    extras
+        axis, where, z_loss, softcap, temperature, on_empty, dtype, inplace, check: as in `crossent.cross_entropy`. What
+        belongs to one batch (sample_weight, denominator, where) is given to the call: `loss(x, y, where=mask)`.
+
+    Raises
+    ------
+    OptionError
+        For an option outside its range, when the module is made.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> loss = crossent.nn.CrossEntropyLoss(label_smoothing=0.1)
+    >>> loss(torch.tensor([[2.0, 1.0, 0.1]]), torch.tensor([0]))
+    tensor(0.5137)
+
+    References
+    ----------
+    See `crossent.cross_entropy`.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        **extras: Any,
+    ) -> None:
+        super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
+        self._keep(extras, LossOptions, reduction=self.reduction, label_smoothing=label_smoothing)
+
+    def forward(self, input: Tensor, target: Tensor, **batch: Unpack[LossOptions]) -> Tensor:
+        """The loss of a batch; see `crossent.cross_entropy`."""
+        own: dict[str, Any] = {
+            "ignore_index": self.ignore_index,
+            "reduction": self.reduction,
+            "label_smoothing": self.label_smoothing,
+        }
+        value: Tensor = losses.cross_entropy(input, target, self.weight, **{**own, **self.extras, **batch})
+        return value
+
+
+_TorchLinear: Any = getattr(torch.nn, "LinearCrossEntropyLoss", torch.nn.Module)
+
+
+class LinearCrossEntropyLoss(_Options, _TorchLinear):  # type: ignore[misc]  # older torch has no such class
+    """The module of `crossent.linear_cross_entropy`: a linear layer, `self.linear`, and its loss.
+
+    loss = w·log1p(r) − t of the rows z = x·Wᵀ + b,  m = max z,  r = Σ exp(z − m) − 1,  t = Σ q·(z − m),  w = Σ q
+
+    Parameters
+    ----------
+    in_features, num_classes, out_features, bias, device, dtype
+        As in `torch.nn.LinearCrossEntropyLoss`.
+    reduction, weight, ignore_index, label_smoothing, options
+        As in `torch.nn.LinearCrossEntropyLoss`.
+    extras
+        where, z_loss, softcap, temperature, on_empty, check, shift, chunk_size, recompute, return_stats: as in
+        `crossent.linear_cross_entropy`. What belongs to one batch (sample_weight, denominator, where) and the result's
+        dtype are given to the call.
+
+    Raises
+    ------
+    OptionError
+        For an option outside its range, when the module is made.
+    MissingDependencyError
+        For a torch before 2.13, which has no such module; the function needs no newer one.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> loss = crossent.nn.LinearCrossEntropyLoss(4, 3, bias=True)
+    >>> loss(torch.zeros(2, 4), torch.tensor([0, 2])).shape
+    torch.Size([])
+
+    References
+    ----------
+    See `crossent.linear_cross_entropy`.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: Any = None,
+        **extras: Any,
+    ) -> None:
+        if _TorchLinear is torch.nn.Module:
+            raise MissingDependencyError(f"LinearCrossEntropyLoss needs torch 2.13, this is {torch.__version__}")
+        self._keep(extras, LinearLossOptions, reduction=reduction, label_smoothing=label_smoothing)
+        super().__init__(
+            in_features,
+            num_classes,
+            out_features=out_features,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            reduction=reduction,
+            weight=weight,
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            options=options,
+        )
+
+    def extra_repr(self) -> str:
+        """torch's own line and the extras."""
+        return ", ".join(part for part in (_TorchLinear.extra_repr(self), super().extra_repr()) if part)
+
+    def forward(self, input: Tensor, target: Tensor, **batch: Unpack[LinearLossOptions]) -> Any:
+        """The loss of a batch of features; see `crossent.linear_cross_entropy`."""
+        shape = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        own: dict[str, Any] = {
+            "linear_bias": None if bias is None else bias.reshape(shape),
+            "weight": self.weight,
+            "ignore_index": self.ignore_index,
+            "reduction": self.reduction,
+            "label_smoothing": self.label_smoothing,
+            "options": self.options,
+        }
+        weight = self.linear.weight.reshape((*shape, self.linear.in_features))
+        return linear.linear_cross_entropy(input, weight, target, **{**own, **self.extras, **batch})
+
+
+class NLLLoss(_Options, torch.nn.NLLLoss):
+    """The module of `crossent.nll_loss`.
+
+    loss = −⟨q, log p⟩
+
+    Parameters
+    ----------
+    weight, size_average, ignore_index, reduce, reduction
+        As in `torch.nn.NLLLoss`.
+    extras
+        axis, on_empty, dtype, check: as in `crossent.nll_loss`; sample_weight and denominator are given to the call.
+
+    Raises
+    ------
+    OptionError
+        For an option outside its range, when the module is made.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> crossent.nn.NLLLoss()(torch.tensor([[0.7, 0.2, 0.1]]).log(), torch.tensor([0]))
+    tensor(0.3567)
+
+    References
+    ----------
+    See `crossent.nll_loss`.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        **extras: Any,
+    ) -> None:
+        super().__init__(weight, size_average, ignore_index, reduce, reduction)
+        self._keep(extras, NLLOptions, reduction=self.reduction)
+
+    def forward(self, input: Tensor, target: Tensor, **batch: Unpack[NLLOptions]) -> Tensor:
+        """The loss of a batch of log-probabilities; see `crossent.nll_loss`."""
+        own: dict[str, Any] = {"ignore_index": self.ignore_index, "reduction": self.reduction}
+        value: Tensor = losses.nll_loss(input, target, self.weight, **{**own, **self.extras, **batch})
+        return value
+
+
+class BCELoss(_Options, torch.nn.BCELoss):
+    """The module of `crossent.binary_cross_entropy`; with logits at hand, prefer `BCEWithLogitsLoss`.
+
+    loss = −y·log p − (1 − y)·log(1 − p)
+
+    Parameters
+    ----------
+    weight, size_average, reduce, reduction
+        As in `torch.nn.BCELoss`.
+    extras
+        label_smoothing, on_empty, dtype, check: as in `crossent.binary_cross_entropy`; denominator: in the call.
+
+    Raises
+    ------
+    OptionError
+        For an option outside its range, when the module is made.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> crossent.nn.BCELoss()(torch.tensor([0.7]), torch.tensor([1.0]))
+    tensor(0.3567)
+
+    References
+    ----------
+    See `crossent.binary_cross_entropy`.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        **extras: Any,
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction)
+        self._keep(extras, ProbabilityOptions, reduction=self.reduction)
+
+    def forward(self, input: Tensor, target: Tensor, **batch: Unpack[ProbabilityOptions]) -> Tensor:
+        """The loss of a batch of probabilities; see `crossent.binary_cross_entropy`."""
+        own: dict[str, Any] = {"reduction": self.reduction}
+        value: Tensor = binary.binary_cross_entropy(input, target, self.weight, **{**own, **self.extras, **batch})
+        return value
+
+
+class BCEWithLogitsLoss(_Options, torch.nn.BCEWithLogitsLoss):
+    """The module of `crossent.binary_cross_entropy_with_logits`.
+
+    loss = the cross-entropy of the rows (x, 0) with targets (y, 1 − y)
+
+    Parameters
+    ----------
+    weight, size_average, reduce, reduction, pos_weight
+        As in `torch.nn.BCEWithLogitsLoss`.
+    extras
+        label_smoothing, softcap, temperature, on_empty, dtype, check: as in
+        `crossent.binary_cross_entropy_with_logits`; denominator is given to the call.
+
+    Raises
+    ------
+    OptionError
+        For an option outside its range, when the module is made.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> crossent.nn.BCEWithLogitsLoss()(torch.tensor([20.0]), torch.tensor([0.0]))
+    tensor(20.)
+
+    References
+    ----------
+    See `crossent.binary_cross_entropy_with_logits`.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
+        **extras: Any,
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction, pos_weight)
+        self._keep(extras, BinaryOptions, reduction=self.reduction)
+
+    def forward(self, input: Tensor, target: Tensor, **batch: Unpack[BinaryOptions]) -> Tensor:
+        """The loss of a batch of logits; see `crossent.binary_cross_entropy_with_logits`."""
+        own: dict[str, Any] = {"reduction": self.reduction, "pos_weight": self.pos_weight}
+        given = {**own, **self.extras, **batch}
+        value: Tensor = binary.binary_cross_entropy_with_logits(input, target, self.weight, **given)
+        return value
+
+
+def _axis(dim: int | None, input: Tensor, name: str) -> int:
+    """The axis of a softmax module; torch's implicit choice for dim=None is the first axis of three, ours the last."""
+    if dim is None and input.ndim == 3:
+        text = f"{name}() without dim takes the last axis of input {tuple(input.shape)}, torch takes the first"
+        warn(f"{text}: say dim=-1 or dim=0")
+    return -1 if dim is None else dim
+
+
+class Softmax(torch.nn.Softmax):
+    """The module of `crossent.softmax`; dim=None is the last axis.
+
+    softmax(x)ᵢ = exp(xᵢ − m) / Σⱼ exp(xⱼ − m)
+
+    Raises
+    ------
+    AxisError
+        For an axis that the input does not have.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> crossent.nn.Softmax(dim=-1)(torch.tensor([2.0, 1.0, 0.1]))
+    tensor([0.6590, 0.2424, 0.0986])
+
+    References
+    ----------
+    See `crossent.softmax`.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The probabilities of a batch; see `crossent.softmax`."""
+        value: Tensor = softmax(input, _axis(self.dim, input, "Softmax"))
+        return value
+
+
+class LogSoftmax(torch.nn.LogSoftmax):
+    """The module of `crossent.log_softmax`; dim=None is the last axis.
+
+    log_softmax(x)ᵢ = (xᵢ − m) − log1p(r)
+
+    Raises
+    ------
+    AxisError
+        For an axis that the input does not have.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> crossent.nn.LogSoftmax(dim=-1)(torch.tensor([2.0, 1.0, 0.1]))
+    tensor([-0.4170, -1.4170, -2.3170])
+
+    References
+    ----------
+    See `crossent.log_softmax`.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The log-probabilities of a batch; see `crossent.log_softmax`."""
+        value: Tensor = log_softmax(input, _axis(self.dim, input, "LogSoftmax"))
+        return value
