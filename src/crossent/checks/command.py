@@ -26,8 +26,7 @@ def _rules(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tup
 @click.option("--select", multiple=True, callback=_rules, metavar="X001,…", help="Only these rules.")
 @click.option("--possible", is_flag=True, help="Findings too that hold on some paths through the program only.")
 @click.option("--notes", is_flag=True, help="Findings too that make no number wrong.")
-@click.option("--fix", is_flag=True, help="Show, as a diff, what can be put right safely.")
-@click.option("--write", is_flag=True, help="With --fix: write the files.")
+@click.option("--fix", is_flag=True, help="Show, as a diff, what may be changed: read before you apply.")
 @click.option("--explain", metavar="RULE", help="Explain a rule, or all of them, and stop.")
 @click.pass_context
 def check(
@@ -38,12 +37,12 @@ def check(
     possible: bool,
     notes: bool,
     fix: bool,
-    write: bool,
     explain: str | None,
 ) -> None:
     """Look for mistakes with softmax and cross-entropy in Python files, notebooks and folders of them.
 
-    Nothing is run. Exit code 1 if there are findings. `# crossent: ignore[X001]` on a line turns a rule off there.
+    Nothing is run. Exit code 1 if there are findings, 2 if a file could not be read or looked at to the end.
+    `# crossent: ignore[X001]` on a line turns a rule off there.
     """
     if explain is not None:
         names = list(RULES) if explain.lower() == "all" else [explain]
@@ -55,10 +54,10 @@ def check(
     if fix:
         from .fixes import fixed
 
-        click.echo(fixed(paths or ["."], notes=notes, write=write), nl=False)
+        click.echo(fixed(paths or ["."], notes=notes), nl=False)
     elif result.findings or form != "text":
         click.echo(FORMATS[form](result.findings))
     if form == "text" and not fix:
         count = len(result.findings)
         click.echo(f"{count} finding{'' if count == 1 else 's'} in {result.files} files", err=True)
-    ctx.exit(1 if result.findings else 0)
+    ctx.exit(2 if result.problems else 1 if result.findings else 0)

@@ -1,4 +1,7 @@
-"""Changes that put a finding right: a softmax deleted, log(softmax(x)) made log_softmax(x); shown, then written."""
+"""Changes that put a finding right: a softmax deleted, log(softmax(x)) made log_softmax(x); shown as a diff.
+
+The diff is for reading: who else uses the value that a change touches is not looked at.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,12 @@ __all__ = ["fixed"]
 DELETED = ("X001", "X002", "X004", "X028")  # the softmax or sigmoid before the loss goes
 LAYERS = ("Softmax", "Sigmoid", "LogSoftmax")
 FUNCTIONS = ("softmax", "sigmoid", "log_softmax")
+WARNING = "# Read before you apply: what else uses the same values was not looked at."
 RENAMED = {"BCELoss": "BCEWithLogitsLoss", "binary_cross_entropy": "binary_cross_entropy_with_logits"}
 
 
-def fixed(
-    paths: Iterable[str | os.PathLike[str]], *, possible: bool = False, notes: bool = False, write: bool = False
-) -> str:
-    """The changes as a unified diff; with `write` they are made too. Notebooks are left alone.
+def fixed(paths: Iterable[str | os.PathLike[str]], *, possible: bool = False, notes: bool = False) -> str:
+    """The changes as a unified diff, marked "read before you apply". Notebooks are left alone.
 
     Raises
     ------
@@ -37,7 +39,8 @@ def fixed(
         raise MissingDependencyError("crossent check --fix needs LibCST: install the extra crossent[check]") from error
     result = report(paths, possible=possible, notes=notes)
     edits = _edits(result.raw)
-    return "".join(_changed(path, places, write=write) for path, places in sorted(edits.items()))
+    diff = "".join(_changed(path, places) for path, places in sorted(edits.items()))
+    return f"{WARNING}\n{diff}" if diff else ""
 
 
 def _edits(found: Sequence[Found]) -> dict[str, dict[Place, str]]:
@@ -54,7 +57,7 @@ def _edits(found: Sequence[Found]) -> dict[str, dict[Place, str]]:
     return edits
 
 
-def _changed(path: str, places: dict[Place, str], *, write: bool) -> str:
+def _changed(path: str, places: dict[Place, str]) -> str:
     """The diff of one file."""
     if not path.endswith(".py"):
         return ""
@@ -62,8 +65,6 @@ def _changed(path: str, places: dict[Place, str], *, write: bool) -> str:
     after = _rewritten(before, {(place.line, place.column - 1): action for place, action in places.items()})
     if after == before:
         return ""
-    if write:
-        Path(path).write_bytes(after.encode("utf-8", errors="surrogateescape"))
     lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"a/{path}", f"b/{path}")
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 

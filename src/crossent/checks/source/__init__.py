@@ -76,8 +76,9 @@ def report(
                 look_at(project, module, found.append)
             except Exception as error:  # a defect of the linter must not stop the run over the other files
                 module.source.problem = f"cannot be followed ({type(error).__name__}: {error})"
-            if module.source.problem:
-                result.problems.append(f"{path}: {module.source.problem}")
+            problem = module.source.problem or module.source.unfinished
+            if problem:
+                result.problems.append(f"{path}: {problem}")
             wanted = [one for one in found if _wanted(one, possible=possible, notes=notes, chosen=chosen)]
             result.raw += [one for one in wanted if not _ignored(project, one.rule, one.place)]
             result.findings += _findings(project, wanted)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .calls import call_function, instantiate
-from .machine import Found, Frame, Machine, OutOfBudgetError
+from .machine import STEPS, Found, Frame, Machine, OutOfBudgetError
 from .project import Module, Project
 from .reading import mentions
 from .statements import run
@@ -31,17 +31,26 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None]) -
         return
     project.loads = 0
     machine = Machine(project, module, report)
-    with contextlib.suppress(OutOfBudgetError, RecursionError):  # what was found so far stands
+    with _budget(module), contextlib.suppress(RecursionError):  # what was found so far stands
         _top(machine, module)
     _settle(machine, module)
     worth = _worth_a_look(module)
-    with contextlib.suppress(OutOfBudgetError):
+    with _budget(module):
         for function in list(machine.functions):
             if function.node not in machine.seen and function.node in worth:
                 _alone(machine, function)
         for of in list(machine.classes):
             if of.node in worth or of.node not in module.source.tree.body:
                 _class(machine, of)
+
+
+@contextlib.contextmanager
+def _budget(module: Module) -> Iterator[None]:
+    """Say of a file that is too long to be followed that it was not looked at to the end."""
+    try:
+        yield
+    except OutOfBudgetError:
+        module.source.unfinished = f"was not looked at to the end: more than {STEPS} steps"
 
 
 def _trains(project: Project, module: Module) -> bool:

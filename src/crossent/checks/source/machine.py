@@ -11,7 +11,7 @@ from typing import Any
 from .project import Module, Project
 from .values import UNKNOWN, Api, Class, Function, Instance, Place, Value, join
 
-__all__ = ["DEEPEST", "Found", "Frame", "Machine", "OutOfBudgetError", "place_of"]
+__all__ = ["DEEPEST", "STEPS", "Found", "Frame", "Machine", "OutOfBudgetError", "place_of"]
 
 STEPS = 60_000  # statements and expressions a file may take
 DEEPEST = 9

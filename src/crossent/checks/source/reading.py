@@ -28,11 +28,15 @@ TRANSPARENT_CELLS = ("time", "timeit", "capture", "prun")
 
 @dataclass
 class Source:
-    """A file as text and tree; of a notebook, the cell and line of each line. `problem` says why there is no tree."""
+    """A file as text and tree; of a notebook, the cell and line of each line.
+
+    `problem` says why there is no tree, `unfinished` why not all of it was looked at.
+    """
 
     path: str
     text: str = ""
     problem: str = ""
+    unfinished: str = ""
     cells: list[tuple[int, int]] = field(default_factory=list)
 
     @cached_property
@@ -130,13 +134,16 @@ def _notebook(path: str, data: bytes) -> Source:
         return Source(path, problem="is not a notebook")
     lines: list[str] = []
     places: list[tuple[int, int]] = []
+    broken: list[str] = []
     for number, cell in cells:
         code = _without_magics(cell)
-        if code and _parsed("\n".join(code))[0] is None:
+        tree, problem = _parsed("\n".join(code)) if code else (None, "")
+        if code and tree is None:
+            broken.append(f"cell {number} {problem}")
             code = [""] * len(code)
         lines += code
         places += [(number, line) for line in range(1, len(code) + 1)]
-    return Source(path, "\n".join(lines) + "\n", cells=places)
+    return Source(path, "\n".join(lines) + "\n", unfinished="; ".join(broken), cells=places)
 
 
 def _cells(content: Any) -> list[tuple[int, str]]:
