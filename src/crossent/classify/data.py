@@ -6,6 +6,7 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +46,12 @@ class Dataset:
     @property
     def classes(self) -> list[str]:
         """The distinct labels: by value where all are numbers, else by the alphabet."""
-        distinct = set() if self.labels is None else set(self.labels)
+        distinct = sorted(set() if self.labels is None else set(self.labels))
         try:
-            return sorted(distinct, key=float)
-        except ValueError:
-            return sorted(distinct)
+            values = {label: Decimal(label) for label in distinct}  # exact, as float is not above 2⁵³
+        except InvalidOperation:
+            return distinct
+        return sorted(distinct, key=values.__getitem__) if all(map(Decimal.is_finite, values.values())) else distinct
 
     def rows(self, indices: npt.NDArray[np.int64]) -> Dataset:
         """The data set of these rows alone."""
@@ -127,10 +129,12 @@ def split(dataset: Dataset, held_out: float, seed: int) -> tuple[Dataset, Datase
 
     if dataset.test is not None:
         return replace(dataset, test=None), dataset.test
-    classes, counts = np.unique(np.asarray(dataset.labels, dtype=str), return_counts=True)
+    classes = dataset.classes
+    indices = encode(np.asarray(dataset.labels), classes)  # NumPy's own text would drop a NUL at the end
+    counts = np.bincount(indices)
     if counts.min() < 2:
         raise DataError(
-            f"class {str(classes[counts.argmin()])!r} has a single row; each class needs one to train on and one to "
+            f"class {classes[counts.argmin()]!r} has a single row; each class needs one to train on and one to "
             "hold out: add rows, or remove the class"
         )
     rows = len(dataset.features)
@@ -140,7 +144,7 @@ def split(dataset: Dataset, held_out: float, seed: int) -> tuple[Dataset, Datase
             f"holding out {held_out:g} of {rows} rows leaves {smaller} on one side, fewer than the {len(classes)} "
             "classes; change --held-out or add rows"
         )
-    train, rest = train_test_split(np.arange(rows), test_size=held_out, stratify=dataset.labels, random_state=seed)
+    train, rest = train_test_split(np.arange(rows), test_size=held_out, stratify=indices, random_state=seed)
     return dataset.rows(np.sort(train)), dataset.rows(np.sort(rest))
 
 
@@ -190,35 +194,40 @@ def _labelled(source: str, table: Table, target: str, keep_unlabelled: bool = Fa
         return dataset
     if features.shape[1] == 0:
         raise DataError(f"{name} has no column besides the target {target!r}; there is nothing to learn from")
-    labels, known = _as_labels(raw, target, strict=not keep_unlabelled), raw.notna().to_numpy()
-    dataset = replace(dataset, labels=labels)
+    if not keep_unlabelled:
+        _refuse_measurements(raw, target)
+    labels = _as_labels(table.written(target) if table.written else list(raw.to_numpy()))
+    dataset, known = replace(dataset, labels=labels), labels != ""
     if keep_unlabelled or known.all():
         return dataset
     note = f"{int((~known).sum())} rows without a label in {target!r} left out"
     return replace(dataset.rows(np.flatnonzero(known)), test=test, notes=(note,))
 
 
-def _as_labels(raw: pd.Series, target: str, strict: bool) -> npt.NDArray[np.object_]:
-    """Labels as text, 3.0 as "3"; a missing one as ""; with `strict`, measurements are refused as a target."""
+def _as_labels(cells: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """Labels as the text that the file has, without blanks around; a missing one as ""."""
+    return np.array([_as_label(cell) for cell in cells], object)
+
+
+def _as_label(cell: Any) -> str:
+    """A cell as text: whole numbers exactly, 3.0 as "3", other fractions with the digits that tell them apart."""
+    if isinstance(cell, float | np.floating):
+        if np.isnan(cell):
+            return ""
+        return f"{cell:.0f}" if cell == np.round(cell) and np.isfinite(cell) else str(cell)
+    if cell is None or type(cell).__name__ in {"NaTType", "NAType"}:
+        return ""
+    return cell.decode(errors="backslashreplace").strip() if isinstance(cell, bytes) else str(cell).strip()
+
+
+def _refuse_measurements(column: pd.Series, target: str) -> None:
+    """Numbers of which there are too many kinds to be classes."""
     import pandas as pd
 
-    numbers = pd.api.types.is_numeric_dtype(raw) and not pd.api.types.is_bool_dtype(raw)
-    known = raw.dropna().to_numpy()
-    whole = bool(numbers and np.all(known == np.round(known)))
-    if numbers and strict:
-        _refuse_measurements(known, whole, target)
-
-    def as_text(value: Any) -> str:
-        if not numbers:
-            return str(value).strip()
-        return f"{value:.0f}" if whole else repr(float(value))
-
-    return np.array([as_text(value) if there else "" for value, there in zip(raw, raw.notna(), strict=True)], object)
-
-
-def _refuse_measurements(values: npt.NDArray[Any], whole: bool, target: str) -> None:
-    """Numbers of which there are too many kinds to be classes."""
-    distinct = len(np.unique(values))
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return
+    values = column.dropna().to_numpy()
+    whole, distinct = bool(np.all(values == np.round(values))), len(np.unique(values))
     if distinct > (max(MOST_NUMBER_CLASSES, len(values) / 20) if whole else MOST_FLOAT_CLASSES):
         raise DataError(
             f"column {target!r} has {distinct} distinct numbers in {len(values)} rows and looks like a regression "

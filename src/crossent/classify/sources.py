@@ -33,7 +33,8 @@ IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 class Table:
     """What a source holds: named columns; the labels, where it keeps them apart; a test part, where it has one.
 
-    `named` says whether the columns have names of their own, so that one of them may be the target.
+    `named` says whether the columns have names of their own, so that one of them may be the target. `written` gives
+    a column's cells as the file has them, None where one is empty: what a label is made of.
     """
 
     columns: pd.DataFrame
@@ -41,6 +42,7 @@ class Table:
     picture_shape: tuple[int, ...] | None = None
     test: Table | None = None
     named: bool = True
+    written: Callable[[str], list[Any]] | None = None
 
 
 def read(source: str) -> Table:
@@ -114,7 +116,22 @@ def _read_text(path: Path) -> Table:
         raise DataError(f"{path}: the rows have more values than the header line has names")
     if all(_looks_like_a_value(str(name)) for name in columns.columns):
         raise DataError(f"{path}: the first line looks like data, not like column names; put a header line before it")
-    return _named(columns, path)
+
+    def written(position: int) -> list[Any]:
+        """The cells of one column as text; only an empty one is missing."""
+        column = pd.read_csv(
+            path,
+            sep=separator,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            usecols=[position],
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+        ).iloc[:, 0]
+        return list(column.astype(object).where(column.notna(), None))
+
+    return _named(columns, path, written)
 
 
 def _first_line(path: Path) -> str:
@@ -132,10 +149,19 @@ def _read_parquet(path: Path) -> Table:
         columns.select_dtypes(exclude="number").to_numpy()  # text that is not UTF-8 shows when it is looked at
     except Exception as error:  # pyarrow has a dozen kinds for a damaged file
         raise DataError(f"{path} is not a Parquet file: {one_line(error)}") from error
-    return _named(columns.reset_index(drop=True), path)
+    return _named(columns.reset_index(drop=True), path, lambda position: _parquet_cells(path, position))
 
 
-def _named(columns: pd.DataFrame, path: Path) -> Table:
+def _parquet_cells(path: Path, position: int) -> list[Any]:
+    """The cells of one column as Python's own objects: whole numbers stay whole where some are missing."""
+    from pyarrow import parquet, types
+
+    name = parquet.read_schema(path).names[position]
+    column = parquet.read_table(path, columns=[name]).column(0)
+    return list(column.to_numpy()) if types.is_floating(column.type) else list(column.to_pylist())
+
+
+def _named(columns: pd.DataFrame, path: Path, written: Callable[[int], list[Any]]) -> Table:
     """Column names as text; a table without a row, or with one name twice, is refused; an unnamed index is left out."""
     names = [str(name).strip() for name in columns.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -145,7 +171,7 @@ def _named(columns: pd.DataFrame, path: Path) -> Table:
     columns = columns.drop(columns=[name for name in names if name in {"Unnamed: 0", "__index_level_0__"}])
     if columns.empty:
         raise DataError(f"{path} has no rows; a header line and at least two rows are needed")
-    return Table(columns, picture_shape=_picture_shape_of(columns))
+    return Table(columns, picture_shape=_picture_shape_of(columns), written=lambda name: written(names.index(name)))
 
 
 def _picture_shape_of(columns: pd.DataFrame) -> tuple[int, int] | None:
