@@ -78,14 +78,14 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_modules(path: Path) -> set[str]:
-    """The modules of crossent that a file imports, wherever in the file, but for those of type checkers."""
+def imported_modules(path: Path, typing: bool = False) -> set[str]:
+    """The modules of crossent that a file imports, wherever in the file; with `typing` those of type checkers too."""
     package = list(path.relative_to(SOURCE).parts[:-1])
     tree = ast.parse(path.read_text())
     lazy = {
         id(node)
         for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        if not typing and isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
         for node in ast.walk(block)
     }
     found = set()
@@ -137,6 +137,25 @@ def test_imports_point_one_way(path: Path) -> None:
         assert level(other) <= level(own), f"{own} imports {other}"
         if own.startswith("backends.") and other.startswith("backends.") and own.split(".")[1] != other.split(".")[1]:
             pytest.fail(f"rooms do not import each other: {own} imports {other}")
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """The modules that lie on circles of imports: each time those that import none of the rest are taken away."""
+    left = {module: others & arrows.keys() for module, others in arrows.items()}
+    while leaves := {module for module, others in left.items() if not others & left.keys() - {module}}:
+        left = {module: others for module, others in left.items() if module not in leaves}
+    return sorted(left)
+
+
+@pytest.mark.parametrize("folder", ["classify"])
+def test_no_circle_of_imports(folder: str) -> None:
+    """Deferred imports and those of type checkers are counted."""
+    paths = [path for path in SOURCE.joinpath(folder).rglob("*.py") if path.stem != "__init__"]
+    assert circle({module_name(path): imported_modules(path, typing=True) for path in paths}) == []
+
+
+def test_the_circle_check_can_fail() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == ["a", "b", "c"]
 
 
 def test_the_direction_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

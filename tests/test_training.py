@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.utils.class_weight import compute_class_weight
 
-from crossent.classify import device, rows, training
+from crossent.classify import checkpoint, device, rows, training
 from crossent.classify.backpropagation import loss_and_gradients
 from crossent.classify.objective import mean_loss
 from crossent.classify.optimizer import AdamW
@@ -325,7 +325,7 @@ def test_a_copy_goes_on_alike(copied):
 def test_a_pickle_of_a_missing_device_comes_back_on_the_cpu():
     state = trained(epochs=1).state_dict()
     state["values"]["options"]["device"] = "cuda:7"
-    assert training.checkpoint.rebuild(state).device.type == "cpu"
+    assert checkpoint.rebuild(Trainer, state).device.type == "cpu"
 
 
 def test_a_state_of_another_network_is_refused_and_changes_nothing():

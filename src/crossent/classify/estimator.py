@@ -235,7 +235,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def _trainer_for(self, X: Any, classes: Array, random: np.random.RandomState, old: Trainer | None) -> Trainer:
         """Build a trainer; or one that goes on from the old one's state, its stopping rule set back."""
         seed = int(random.randint(2**31 - 1))
-        options = training_options(self, X, seed=seed, epochs_before=0 if old is None else old.epoch)
+        epochs_before = 0 if old is None else old.epoch
+        options = training_options(self.get_params(deep=False), X, seed=seed, epochs_before=epochs_before)
         if old is None:
             return Trainer(options, X.shape[1], len(classes))
         state = old.state_dict()

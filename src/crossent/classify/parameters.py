@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,6 @@ from crossent.errors import DataError, OptionError
 from .device import find_device
 from .options import TrainingOptions
 from .rows import check_weights
-
-if TYPE_CHECKING:
-    from .estimator import SoftmaxClassifier
 
 __all__ = [
     "as_class_weight",
@@ -41,29 +39,29 @@ NAMES = {  # in scikit-learn, where TrainingOptions has another
 }
 
 
-def training_options(estimator: SoftmaxClassifier, X: Any, *, seed: int, epochs_before: int) -> TrainingOptions:
-    """Translate the parameters of a fit on X; an error names them as scikit-learn does."""
-    batch_size: Any = min(200, X.shape[0]) if _is_auto(estimator.batch_size) else estimator.batch_size
+def training_options(parameters: Mapping[str, Any], X: Any, *, seed: int, epochs_before: int) -> TrainingOptions:
+    """Translate an estimator's parameters for a fit on X; an error names them as scikit-learn does."""
+    batch_size: Any = min(200, X.shape[0]) if _is_auto(parameters["batch_size"]) else parameters["batch_size"]
     given: dict[str, Any] = {
-        "hidden_layer_sizes": estimator.hidden_layer_sizes,
-        "epochs": estimator.max_iter,
+        "hidden_layer_sizes": parameters["hidden_layer_sizes"],
+        "epochs": parameters["max_iter"],
         "batch_size": batch_size,
-        "learning_rate": estimator.learning_rate_init,
-        "weight_decay": estimator.weight_decay,
-        "label_smoothing": estimator.label_smoothing,
-        "early_stopping": estimator.early_stopping,
-        "stop_when_converged": not estimator.early_stopping,
-        "patience": estimator.n_iter_no_change,
-        "tolerance": estimator.tol,
-        "dtype": "float32" if _is_auto(estimator.dtype) else estimator.dtype,
+        "learning_rate": parameters["learning_rate_init"],
+        "weight_decay": parameters["weight_decay"],
+        "label_smoothing": parameters["label_smoothing"],
+        "early_stopping": parameters["early_stopping"],
+        "stop_when_converged": not parameters["early_stopping"],
+        "patience": parameters["n_iter_no_change"],
+        "tolerance": parameters["tol"],
+        "dtype": "float32" if _is_auto(parameters["dtype"]) else parameters["dtype"],
     }
     try:
-        options = TrainingOptions(**given, seed=seed, device=estimator.device)
+        options = TrainingOptions(**given, seed=seed, device=parameters["device"])
     except OptionError as error:
         name, _, rest = str(error).partition(" ")
         raise OptionError(f"{NAMES.get(name, name)} {rest}") from None
     one_batch = X.shape[0] <= options.batch_size and find_device(options.device).type == "cpu"
-    if _is_auto(estimator.dtype) and X.dtype == np.float64 and one_batch:
+    if _is_auto(parameters["dtype"]) and X.dtype == np.float64 and one_batch:
         options = dataclasses.replace(options, dtype="float64")
     return dataclasses.replace(options, epochs=options.epochs + epochs_before)
 

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from crossent.errors import DataError, OptionError
-from crossent.models import MultilayerPerceptron
 
-from . import checkpoint
 from .backpropagation import loss_and_gradients
-from .device import find_device, one_thread
+from .checkpoint import EpochRecord, State, TrainingState
+from .device import one_thread
 from .objective import mean_loss, probabilities
-from .optimizer import AdamW
 from .options import TrainingOptions
 from .rows import Rows, build_rows, check_classes, check_features, check_weights, resolve_class_weight, take
 
 __all__ = ["EpochRecord", "State", "Trainer", "TrainingOptions"]
 
-EpochRecord: TypeAlias = dict[str, Any]
-State: TypeAlias = dict[str, Any]
-
 PREDICTION_ELEMENTS = 1 << 24  # of the widest layer: 64 MB in float32
 SMALL_STEP = 4_000_000  # multiplications in one forward pass of a batch, below which one thread is fastest
 
 
-class Trainer:
+class Trainer(TrainingState):
     """A network that is being trained: `fit` it, ask it for `logits`, store its `state_dict` and go on later.
 
         loss of a batch = Σ wᵢ·cross-entropy(qᵢ, zᵢ) / rows in the batch        q = (1 − ε)·one-hot + ε/C
@@ -67,32 +61,6 @@ class Trainer:
 
     Source: Loshchilov, Hutter, Decoupled weight decay regularization (2019).
     """
-
-    def __init__(self, options: TrainingOptions, n_features: int, n_classes: int) -> None:
-        if n_classes < 2:
-            raise OptionError(f"A classifier needs at least 2 classes; got n_classes={n_classes}.")
-        self.options, self.n_features, self.n_classes = options, n_features, n_classes
-        self.device, self.dtype = find_device(options.device), getattr(torch, options.dtype)
-        self.generator = torch.Generator().manual_seed(options.seed)
-        outputs = 1 if n_classes == 2 else n_classes
-        network = MultilayerPerceptron(n_features, options.hidden_layer_sizes, outputs, generator=self.generator)
-        self.network = network.to(device=self.device, dtype=self.dtype)
-        self.optimizer = AdamW(
-            self.network.named_parameters(), learning_rate=options.learning_rate, weight_decay=options.weight_decay
-        )
-        self.history: list[EpochRecord] = []
-        self.best_loss, self.best_epoch, self.epochs_without_progress = math.inf, 0, 0
-        self.best_network = copy.deepcopy(self.network) if options.early_stopping else None
-
-    @property
-    def epoch(self) -> int:
-        """How many epochs are finished."""
-        return len(self.history)
-
-    @property
-    def model(self) -> MultilayerPerceptron:
-        """The network that predicts: with early stopping that of the best epoch, else that of the last."""
-        return self.network if self.best_network is None else self.best_network
 
     @property
     def stopped(self) -> bool:
@@ -173,37 +141,6 @@ class Trainer:
         """
         return probabilities(self.logits(x))
 
-    def state_dict(self) -> State:
-        """Copy all that decides the rest of the training.
-
-        Returns:
-            {"tensors": name → CPU tensor, "values": what JSON can hold: options, sizes, history, counters}.
-            With the same data, a `Trainer` that loads it goes on to the same bits, on the same kind of machine and
-            with the same number of threads.
-        """
-        return checkpoint.pack(self, torch.device("cpu"))
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state, so that `fit` goes on after its last epoch; the options remain those of this trainer.
-
-        A state with weights of a best epoch, loaded without early_stopping, goes on from those.
-
-        Raises:
-            OptionError: the state is of a network of another shape, or something is missing from it.
-        """
-        checkpoint.unpack(self, state)
-
-    @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any], options: TrainingOptions | None = None) -> Trainer:
-        """Build the trainer that a state describes; other options, such as more epochs, may replace its own."""
-        values = state["values"]
-        trainer = cls(options or TrainingOptions(**values["options"]), values["n_features"], values["n_classes"])
-        trainer.load_state_dict(state)
-        return trainer
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return checkpoint.rebuild, (self.state_dict(),)
-
     @property
     def _small(self) -> bool:
         """Whether a step is too short to be shared among threads."""
@@ -259,7 +196,7 @@ class Trainer:
             correct = logits.argmax(1) == rows.targets if self.n_classes > 2 else (logits > 0) == (rows.targets > 0)
         return self._finite("held-out", float(loss)), int(correct.sum()) / len(rows)
 
-    def _logits(self, features: Any, network: MultilayerPerceptron) -> Tensor:
+    def _logits(self, features: Any, network: nn.Module) -> Tensor:
         """Compute logits, a bounded number of rows at a time."""
         widest = max(self.n_features, *self.options.hidden_layer_sizes, self.n_classes)
         size = max(1, PREDICTION_ELEMENTS // widest)
@@ -289,11 +226,11 @@ class Trainer:
     @contextlib.contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         """Take everything back to the last finished epoch if an interrupt or an error ends this one."""
-        before = checkpoint.pack(self, self.device)
+        before = self.packed(self.device)
         try:
             yield
         except BaseException:
-            checkpoint.unpack(self, before)
+            self.load_state_dict(before)
             raise
 
     def _bar(self, progress: bool) -> tqdm[Any]:
