@@ -22,7 +22,9 @@ import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-from crossent import _options, _reduction, _validate
+from crossent import _reduction
+from crossent._call import options as call_options
+from crossent._door import rows as door
 from crossent.backends import triton as room
 
 ROWS = 200
@@ -87,14 +89,14 @@ class Recorder:
         return compiled
 
 
-def canonical(x: torch.Tensor, target: torch.Tensor, weight: Any = None, **options: Any) -> _options.Rows:
+def canonical(x: torch.Tensor, target: torch.Tensor, weight: Any = None, **options: Any) -> call_options.Rows:
     """A validated call."""
-    return _validate.rows(
-        "cross_entropy", x, target, _options.validated("cross_entropy", weight, options, _options.LossOptions)
+    return door.rows(
+        "cross_entropy", x, target, call_options.validated("cross_entropy", weight, options, call_options.LossOptions)
     )
 
 
-def losses(recorder: Recorder, title: str, rows: _options.Rows) -> None:
+def losses(recorder: Recorder, title: str, rows: call_options.Rows) -> None:
     """Loss with gradient, loss alone, gradient from statistics."""
     recorder.case = title
     room.cross_entropy_with_gradient(rows, _reduction.scales)
@@ -128,8 +130,8 @@ def rest(recorder: Recorder) -> None:
     room.logsumexp(x)
     room.nll(canonical(x, torch.zeros(ROWS, dtype=torch.int64), label_smoothing=0.1))
     room.times(x, torch.ones(()), inplace=True)
-    call = _options.Binary(
-        x, torch.ones_like(x), torch.ones(1000), torch.ones(1000), _options.Options(**EVERY), x.dtype
+    call = call_options.Binary(
+        x, torch.ones_like(x), torch.ones(1000), torch.ones(1000), call_options.Options(**EVERY), x.dtype
     )
     room.binary_cross_entropy_with_gradient(call)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import crossent
-from crossent import _misuse
+from crossent._door import misuse
 from crossent.errors import MisuseWarning
 
 LABELS = torch.arange(32) % 3
@@ -22,10 +22,10 @@ LABELS = torch.arange(32) % 3
 @pytest.fixture(autouse=True)
 def fresh():
     """Every place in the code counts its calls anew."""
-    _misuse.forget()
+    misuse.forget()
     torch.manual_seed(0)
     yield
-    _misuse.forget()
+    misuse.forget()
 
 
 def network(*last: nn.Module) -> nn.Sequential:
@@ -184,7 +184,7 @@ def test_a_softmax_before_the_loss(backend):
         "X001 softmax before cross-entropy: every row of input lies in 0 … 1 and sums to 1, as a softm"
     )
     assert "with these 3 classes below 0.551; give the loss the raw scores" in first
-    assert len(rest) == _misuse.LOOKS - 1
+    assert len(rest) == misuse.LOOKS - 1
     assert len(warned(lambda: crossent.cross_entropy(x, y, check=True), times=5)) == 5
     assert warned(lambda: crossent.cross_entropy(x, y, check=False), times=5) == []
 
@@ -225,10 +225,10 @@ def test_each_loss_object_is_looked_at():
     x = torch.from_numpy(P)
     for _ in range(2):
         loss = crossent.nn.CrossEntropyLoss()
-        assert len(warned(lambda loss=loss: loss(x, LABELS), times=5)) == _misuse.LOOKS
+        assert len(warned(lambda loss=loss: loss(x, LABELS), times=5)) == misuse.LOOKS
 
 
 def test_values_on_another_device_are_not_read(monkeypatch):
-    monkeypatch.setattr(_misuse, "readable", lambda *_: False)
-    monkeypatch.setattr(_misuse, "values", lambda _: pytest.fail("read"))
+    monkeypatch.setattr(misuse, "readable", lambda *_: False)
+    monkeypatch.setattr(misuse, "values", lambda _: pytest.fail("read"))
     assert warned(lambda: crossent.cross_entropy(torch.from_numpy(P), LABELS, check=True)) == []

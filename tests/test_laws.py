@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from crossent import _definition as definition
-from crossent import _plain as plain
+from crossent import _functions
 
 IDENTITY = (-math.inf, -1.0, 0.0, 0.0, 0, 0.0)
 finite = st.floats(-50, 50)
@@ -121,7 +121,7 @@ def test_gradient_against_finite_differences(z: np.ndarray) -> None:
         up, down = z.copy(), z.copy()
         up[i, j] += step
         down[i, j] -= step
-        slope = (plain.row_loss(up, q)[i] - plain.row_loss(down, q)[i]) / (2 * step)
+        slope = (_functions.row_loss(up, q)[i] - _functions.row_loss(down, q)[i]) / (2 * step)
         assert definition.gradient(z, q)[i, j] == pytest.approx(slope, abs=2e-7 * (1 + abs(z).max()))
 
 
@@ -130,7 +130,7 @@ def test_gradient_of_a_confident_row_keeps_its_relative_accuracy() -> None:
         z, q = np.array([[gap, 0.0, 0.0]], dtype=np.float32), np.eye(3, dtype=np.float32)[[0]]
         exact = -2 * math.exp(-gap) / (1 + 2 * math.exp(-gap))
         assert definition.gradient(z, q)[0, 0] == pytest.approx(exact, rel=1e-6)
-        assert plain.row_loss(z, q)[0] == pytest.approx(-exact, rel=1e-6)
+        assert _functions.row_loss(z, q)[0] == pytest.approx(-exact, rel=1e-6)
 
 
 def test_gradient_of_a_wrong_row_with_many_classes_keeps_its_relative_accuracy() -> None:
@@ -144,7 +144,7 @@ def test_gradient_of_a_wrong_row_with_many_classes_keeps_its_relative_accuracy()
 @given(hnp.arrays(np.float64, 7, elements=finite), hnp.arrays(np.float64, 7, elements=st.floats(0, 1)))
 def test_the_binary_loss_is_the_two_class_case(x: np.ndarray, y: np.ndarray) -> None:
     z, q = np.stack([x, np.zeros_like(x)], -1), np.stack([y, 1 - y], -1)
-    np.testing.assert_allclose(plain.binary_loss(x, y, 1 - y), plain.row_loss(z, q), rtol=1e-14, atol=1e-300)
+    np.testing.assert_allclose(_functions.binary_loss(x, y, 1 - y), _functions.row_loss(z, q), rtol=1e-14, atol=1e-300)
     wanted = definition.gradient(z, q)[:, 0]
     np.testing.assert_allclose(definition.binary_gradient(x, y, 1 - y), wanted, rtol=1e-12, atol=1e-15)
     two, binary = definition.row_stats(z, q), definition.binary_row_stats(x, y, 1 - y)
@@ -155,15 +155,15 @@ def test_the_binary_loss_is_the_two_class_case(x: np.ndarray, y: np.ndarray) -> 
 def test_the_definition_under_plain_autodiff() -> None:
     z = torch.randn(4, 5, dtype=torch.float64).requires_grad_()
     q = torch.rand(4, 5, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(plain.row_loss, (z, q), check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(plain.row_loss, (z, q))
-    (slope,) = torch.autograd.grad(plain.row_loss(z, q).sum(), z)
+    assert torch.autograd.gradcheck(_functions.row_loss, (z, q), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(_functions.row_loss, (z, q))
+    (slope,) = torch.autograd.grad(_functions.row_loss(z, q).sum(), z)
     torch.testing.assert_close(slope, definition.gradient(z, q))
 
 
 def test_entropy_and_confidence() -> None:
     z = np.random.default_rng(1).normal(size=(20, 6)) * 5
     s = definition.row_stats(z, np.zeros_like(z), moment=True)
-    p = plain.softmax(z)
-    np.testing.assert_allclose(definition.entropy(s), -(p * plain.log_softmax(z)).sum(-1), rtol=1e-12)
+    p = _functions.softmax(z)
+    np.testing.assert_allclose(definition.entropy(s), -(p * _functions.log_softmax(z)).sum(-1), rtol=1e-12)
     np.testing.assert_allclose(definition.confidence(s), p.max(-1), rtol=1e-14)

@@ -9,7 +9,7 @@ import torch
 from test_conformance import call_id, eighths
 
 import crossent
-from crossent import _chunked
+from crossent._torch import linear as torch_linear
 
 CLASSES, FEATURES = 7, 5
 LAYOUTS = {"row": (), "rows": (9,), "sequences": (2, 5), "transposed": (2, 5), "blocks": (2, 3, 4)}
@@ -40,7 +40,7 @@ WAYS = ("chunks", "whole")
 def way(request, monkeypatch):
     """Small layers of torch tensors chunk by chunk too, as large ones are."""
     if request.param == "chunks":
-        monkeypatch.setattr(_chunked, "SMALL", 0)
+        monkeypatch.setattr(torch_linear, "SMALL", 0)
     return request.param
 
 

@@ -14,7 +14,8 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp,
 from torch.utils.checkpoint import checkpoint
 
 import crossent
-from crossent import _chunked, _chunks
+from crossent._linear import chunks
+from crossent._torch import linear as torch_linear
 
 DOUBLE = torch.float64
 N, D, C = 6, 3, 5
@@ -72,15 +73,15 @@ def plain(x, w, b, **options):
 
 @pytest.fixture(autouse=True)
 def _chunks_for_small_layers(monkeypatch) -> None:
-    monkeypatch.setattr(_chunked, "SMALL", 0)
+    monkeypatch.setattr(torch_linear, "SMALL", 0)
 
 
 @pytest.fixture
 def chunked_calls(monkeypatch) -> list[int]:
     """One entry for each walk over chunks: so a test knows that the chunks served."""
     calls: list[int] = []
-    walk = _chunks.walk
-    monkeypatch.setattr(_chunks, "walk", lambda *a, **k: (calls.append(1), walk(*a, **k))[1])
+    walk = chunks.walk
+    monkeypatch.setattr(chunks, "walk", lambda *a, **k: (calls.append(1), walk(*a, **k))[1])
     return calls
 
 
@@ -153,9 +154,9 @@ def test_15_a_weight_changed_before_the_backward_pass_raises() -> None:
 @pytest.mark.parametrize("frozen", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)])
 def test_16_a_frozen_operand_costs_nothing_and_loses_nothing(frozen, reduction, monkeypatch) -> None:
     asked = []
-    totals = _chunks._totals
+    totals = chunks._totals
     monkeypatch.setattr(
-        _chunks, "_totals", lambda h, n, wanted, **k: (asked.append(wanted), totals(h, n, wanted, **k))[1]
+        chunks, "_totals", lambda h, n, wanted, **k: (asked.append(wanted), totals(h, n, wanted, **k))[1]
     )
     ours, theirs = layer(), layer()
     for part in frozen:
@@ -176,9 +177,9 @@ def test_16_a_forward_pass_alone_forms_no_gradient(grad_mode, monkeypatch) -> No
         raise AssertionError("a gradient was formed")
 
     monkeypatch.setattr(
-        _chunks, "_accumulate", lambda totals, *_, **__: fail() if any(t is not None for t in totals) else None
+        chunks, "_accumulate", lambda totals, *_, **__: fail() if any(t is not None for t in totals) else None
     )
-    monkeypatch.setattr(_chunks.agnostic, "cross_entropy_with_gradient", fail)
+    monkeypatch.setattr(chunks.agnostic, "cross_entropy_with_gradient", fail)
     with grad_mode():
         value = LOSSES["every option"](*layer())
     assert not value.requires_grad
@@ -256,7 +257,7 @@ def test_18_an_infinite_bias_beside_an_ignored_row() -> None:
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 def test_12_what_an_ignored_row_holds_reaches_nothing(reduction, stats, way, monkeypatch) -> None:
     if way == "whole":
-        monkeypatch.setattr(_chunked, "SMALL", 10**9)
+        monkeypatch.setattr(torch_linear, "SMALL", 10**9)
     check_that_ignored_rows_reach_nothing(reduction, stats)
 
 
@@ -282,11 +283,11 @@ def check_that_ignored_rows_reach_nothing(reduction: str, stats: bool) -> None:
 
 def test_12_the_same_where_the_host_cannot_count_the_rows(monkeypatch) -> None:
     """On a GPU the rows stay and are selected away."""
-    selected, select = [], _chunks._select
-    monkeypatch.setattr(_chunks, "active", lambda counts: None)
-    monkeypatch.setattr(_chunks, "_of_those", lambda head, counts: head)
-    monkeypatch.setattr(_chunks, "_on_host", lambda x: False)
-    monkeypatch.setattr(_chunks, "_select", lambda mask, x: selected.append(len(x)) or select(mask, x))
+    selected, select = [], chunks._select
+    monkeypatch.setattr(chunks, "active", lambda counts: None)
+    monkeypatch.setattr(chunks, "_of_those", lambda head, counts: head)
+    monkeypatch.setattr(chunks, "_on_host", lambda x: False)
+    monkeypatch.setattr(chunks, "_select", lambda mask, x: selected.append(len(x)) or select(mask, x))
     for reduction in ("mean", "none"):
         selected.clear()
         check_that_ignored_rows_reach_nothing(reduction, stats=False)
@@ -295,8 +296,8 @@ def test_12_the_same_where_the_host_cannot_count_the_rows(monkeypatch) -> None:
 
 def test_12_ignored_rows_cost_no_product(monkeypatch) -> None:
     rows = []
-    logits = _chunks.products.logits
-    monkeypatch.setattr(_chunks.products, "logits", lambda x, *rest: (rows.append(len(x)), logits(x, *rest)))
+    logits = chunks.products.logits
+    monkeypatch.setattr(chunks.products, "logits", lambda x, *rest: (rows.append(len(x)), logits(x, *rest)))
     LOSSES["index"](*layer()).backward()
     assert sum(rows) == 5
     rows.clear()
@@ -416,14 +417,15 @@ def test_compiles_with_inductor(name) -> None:
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("bias", [False, True])
 def test_opcheck(reduction, bias) -> None:
-    from crossent import _chunked_operator, _head
-    from crossent._options import Options
+    from crossent._call.options import Options
+    from crossent._door import layer as door
+    from crossent._torch import linear_compiled
 
     x, w, b = layer(torch.float32)
     options = Options(
         reduction=reduction, chunk_size=4, z_loss=0.1, linear_bias=b if bias else None, weight=CLASSES.float()
     )
-    call = _chunked_operator._call(_head.head("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
+    call = linear_compiled._call(door.head("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
     library.opcheck(torch.ops.crossent.linear_cross_entropy.default, call)
     if reduction == "none":
         call = [part.detach() if isinstance(part, torch.Tensor) else part for part in call]
@@ -471,9 +473,9 @@ def test_a_gradient_is_taken_over_without_a_copy() -> None:
     """The memory of the weight's gradient is the one that the chunks were summed in."""
     x, w, b = layer()
     made = []
-    totals = _chunks._totals
+    totals = chunks._totals
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_chunks, "_totals", lambda *a, **k: (made.append(out := totals(*a, **k)), out)[1])
+        patch.setattr(chunks, "_totals", lambda *a, **k: (made.append(out := totals(*a, **k)), out)[1])
         loss = LOSSES["index"](x, w, b)
     place = made.pop()[1].data_ptr()
     loss.backward()
@@ -497,8 +499,8 @@ def test_shift_is_the_narrowed_call_and_copies_no_features(shift, monkeypatch) -
     x, w, _ = random(3, 5, D), random(C, D, seed=1), None
     y = torch.arange(15).reshape(3, 5) % C
     seen = []
-    logits = _chunks.products.logits
-    monkeypatch.setattr(_chunks.products, "logits", lambda part, *rest: (seen.append(len(part)), logits(part, *rest)))
+    logits = chunks.products.logits
+    monkeypatch.setattr(chunks.products, "logits", lambda part, *rest: (seen.append(len(part)), logits(part, *rest)))
     leaf, other = x.clone().requires_grad_(), x.clone().requires_grad_()
     loss = crossent.linear_cross_entropy(leaf, w, y, shift=shift, chunk_size=4, reduction="none")
     assert loss.shape == (3, 5 - shift)
@@ -529,15 +531,15 @@ def test_per_sample_gradients_of_a_model() -> None:
 
 def test_the_logits_are_never_whole(monkeypatch) -> None:
     sizes = []
-    make = _chunks.products.buffer
+    make = chunks.products.buffer
     monkeypatch.setattr(
-        _chunks.products, "buffer", lambda like, shape, *r, **k: (sizes.append(shape), make(like, shape, *r, **k))[1]
+        chunks.products, "buffer", lambda like, shape, *r, **k: (sizes.append(shape), make(like, shape, *r, **k))[1]
     )
     x, w = random(1000, 4, dtype=torch.float32).requires_grad_(), random(20_000, 4, seed=1, dtype=torch.float32)
     crossent.linear_cross_entropy(x, w, torch.arange(1000)).backward()
     rows = [shape[0] for shape in sizes if shape[-1] == 20_000 and len(shape) == 2]
     assert rows
-    assert max(rows) * 20_000 * 4 <= _chunks.BUDGET
+    assert max(rows) * 20_000 * 4 <= chunks.BUDGET
 
 
 @pytest.mark.parametrize("size", [1, 3, None])

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 
 import crossent
-from crossent import _chunked, errors
+from crossent import errors
+from crossent._torch import linear as torch_linear
 
 X = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
 W = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
@@ -132,7 +133,7 @@ ERRORS = {
 @pytest.fixture(params=["chunks", "whole"], autouse=True)
 def way(request, monkeypatch):
     if request.param == "chunks":
-        monkeypatch.setattr(_chunked, "SMALL", 0)
+        monkeypatch.setattr(torch_linear, "SMALL", 0)
     return request.param
 
 
@@ -178,10 +179,12 @@ def test_gives_what_torch_gives(reduction, smoothing) -> None:
 
 
 def test_torch_s_options_give_the_chunk_size(monkeypatch) -> None:
-    monkeypatch.setattr(_chunked, "SMALL", 0)
+    monkeypatch.setattr(torch_linear, "SMALL", 0)
     seen = []
-    logits = _chunked._chunks.products.logits
-    monkeypatch.setattr(_chunked._chunks.products, "logits", lambda x, *rest: (seen.append(len(x)), logits(x, *rest)))
+    logits = torch_linear.chunks.products.logits
+    monkeypatch.setattr(
+        torch_linear.chunks.products, "logits", lambda x, *rest: (seen.append(len(x)), logits(x, *rest))
+    )
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=3, chunking_method=None)
     crossent.linear_cross_entropy(X, W, Y, options=options)
     assert seen == [3, 3, 2]
@@ -295,9 +298,9 @@ import os, sys, torch
 import torch.distributed as dist
 import torch.nn.functional as F
 import crossent
-from crossent import _chunked
+from crossent._torch import linear as torch_linear
 
-_chunked.SMALL = 0
+torch_linear.SMALL = 0
 rank, port, way = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
 

@@ -8,9 +8,9 @@ from torch import library
 from torch.autograd import gradcheck, gradgradcheck
 
 import crossent
-from crossent import _operators
+from crossent._torch import compiled
 
-pytestmark = pytest.mark.skipif(not _operators.READY, reason="the kernels are not built, or switched off")
+pytestmark = pytest.mark.skipif(not compiled.READY, reason="the kernels are not built, or switched off")
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(4, 6, dtype=torch.float64, generator=GENERATOR)

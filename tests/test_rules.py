@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import crossent
-from crossent._rules import RULES, floor_of_softmax
+from crossent._mistakes import RULES, floor_of_softmax
 from crossent.checks.rules import explained, page
 from crossent.cli import main
 from crossent.errors import OptionError

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import crossent
-from crossent import _options
+from crossent._call import options as call_options
 
 SOURCE = Path(crossent.__file__).parent
 EXPORTS = {
@@ -43,28 +43,27 @@ EXPORTS = {
 }
 # Each module may import modules of its own level and of those below it.
 LEVELS = [
-    {"errors", "_definition", "_rules"},
-    {"_arguments", "_arrays", "_plain"},
-    {"_options", "_autograd", "_formed"},
-    {"_targets"},
-    {"_misuse"},
+    {"errors", "_definition", "_mistakes"},
+    {"_arguments", "_call", "_call.arrays", "_functions"},
+    {"_call.options", "_torch", "_torch.functions", "_torch.tied", "_jax"},
+    {"_door", "_door.targets"},
+    {"_door.misuse"},
     {
-        "_validate",
+        "_door.rows",
         "_reduction",
         "backends",
         "backends.agnostic",
-        "backends.jax_rules",
-        "backends.native",
+        "_torch.float64",
         "backends.cpu",
         "backends.cpu._extension",
         "backends.cpu._views",
     },
-    {"_head", "_products"},
-    {"_chunks"},
-    {"_fused", "_gpu", "_operators", "_quick", "_dispatch"},
+    {"_door.layer", "_linear", "_linear.products"},
+    {"_linear.chunks"},
+    {"_torch.cpu", "_torch.gpu", "_torch.compiled", "_torch.short", "_ways"},
     {"softmax", "losses", "binary"},
-    {"_chunked_operator"},
-    {"_chunked"},
+    {"_torch.linear_compiled"},
+    {"_torch.linear"},
     {"linear"},
     {"nn", "models"},
     {"bench", "classify", "tour", "checks"},
@@ -194,19 +193,19 @@ def test_unknown_names_raise() -> None:
 @pytest.mark.parametrize(
     "allowed",
     [
-        _options.LinearLossOptions,
-        _options.LinearOptions,
-        _options.LinearStatsOptions,
-        _options.LossOptions,
-        _options.NLLOptions,
-        _options.StatsOptions,
-        _options.BinaryOptions,
-        _options.ProbabilityOptions,
+        call_options.LinearLossOptions,
+        call_options.LinearOptions,
+        call_options.LinearStatsOptions,
+        call_options.LossOptions,
+        call_options.NLLOptions,
+        call_options.StatsOptions,
+        call_options.BinaryOptions,
+        call_options.ProbabilityOptions,
     ],
 )
 def test_every_option_has_a_default_and_every_signature_shows_it(allowed: type) -> None:
-    fields = set(_options.Options.__dataclass_fields__)
-    assert set(_options.names(allowed)) <= fields
+    fields = set(call_options.Options.__dataclass_fields__)
+    assert set(call_options.names(allowed)) <= fields
 
 
 def test_signatures_are_whole() -> None:

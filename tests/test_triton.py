@@ -16,7 +16,9 @@ from conftest import DEVICE, kernels
 
 import crossent
 import crossent.checks
-from crossent import _dispatch, _options, _plain, _reduction, _validate
+from crossent import _functions, _reduction, _ways
+from crossent._call import options as call_options
+from crossent._door import rows as door
 from crossent.backends import agnostic
 
 pytest.importorskip("triton")
@@ -50,17 +52,17 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-def canonical(x: torch.Tensor, target: torch.Tensor, **options: Any) -> _options.Rows:
+def canonical(x: torch.Tensor, target: torch.Tensor, **options: Any) -> call_options.Rows:
     weight = options.pop("weight", None)
-    given = _options.validated("cross_entropy", weight, options, _options.LossOptions)
-    return _validate.rows("cross_entropy", x, target, given)
+    given = call_options.validated("cross_entropy", weight, options, call_options.LossOptions)
+    return door.rows("cross_entropy", x, target, given)
 
 
 def logits(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
     return (torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 3).to(dtype)
 
 
-def on_device(rows: _options.Rows) -> _options.Rows:
+def on_device(rows: call_options.Rows) -> call_options.Rows:
     parts = {name: part.to(DEVICE) for name, part in rows._asdict().items() if isinstance(part, torch.Tensor)}
     return rows._replace(**parts)
 
@@ -82,7 +84,7 @@ def test_every_way_gives_the_definition(way, classes, options):
     loss, square, state = room.cross_entropy(on_device(rows), saving=True)
     own, per_square = _reduction.scales(rows, loss.cpu())
     assert_same((loss, square, room.gradient(on_device(rows), state, own, per_square)), theirs)
-    assert_same(room.moments(on_device(rows)), agnostic.moments(rows, _plain))
+    assert_same(room.moments(on_device(rows)), agnostic.moments(rows, _functions))
 
 
 @pytest.mark.parametrize("options", [CALLS["plain"], CALLS["all"]], ids=["plain", "all"])
@@ -111,7 +113,7 @@ def test_a_row_of_special_numbers(way, special):
     rows = canonical(x, torch.tensor([1, 120, 3, 4]))
     theirs = agnostic.cross_entropy_with_gradient(rows, _reduction.scales)
     assert_same(room.cross_entropy_with_gradient(on_device(rows), _reduction.scales), theirs)
-    assert_same(room.moments(on_device(rows)), agnostic.moments(rows, _plain))
+    assert_same(room.moments(on_device(rows)), agnostic.moments(rows, _functions))
 
 
 def test_a_confident_row_keeps_its_digits(way):
@@ -167,7 +169,7 @@ def test_cotangents_of_any_stride_are_read_on_the_device(reduction, dtype):
         ours, theirs = (z.detach().clone().requires_grad_() for z in (x, x.double()))
         crossent.cross_entropy(ours, target, reduction=reduction, z_loss=0.1).backward(g.to(DEVICE, dtype))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_dispatch, "TRITON_DEVICES", ())
+            patch.setattr(_ways, "TRITON_DEVICES", ())
             loss = crossent.cross_entropy(theirs, target, reduction=reduction, z_loss=0.1)
         loss.backward(g.to(DEVICE).double())
         epsilon = 2 * torch.finfo(dtype).eps

@@ -6,9 +6,9 @@ import math
 import sys
 from typing import Any
 
-from ._arrays import FLOATS, INTEGERS, describe, dtype_name, like, readable, scalar, tracing, values
+from ._call.arrays import FLOATS, INTEGERS, describe, dtype_name, like, readable, scalar, tracing, values
+from ._call.options import Options, Rows
 from ._definition import Array, namespace
-from ._options import Options, Rows
 from .errors import EmptyReductionError, OptionError
 
 LARGEST = sys.float_info.max

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import _dispatch, _misuse, _reduction, _validate
-from ._arrays import is_torch
+from . import _reduction, _ways
+from ._call.arrays import is_torch
+from ._call.options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
 from ._definition import Array, namespace
-from ._options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
-from ._targets import is_compiling
+from ._door import misuse
+from ._door import rows as door
+from ._door.targets import is_compiling
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -66,32 +68,32 @@ def binary_cross_entropy_with_logits(
     """
     name = "binary_cross_entropy_with_logits"
     if weight is None and is_torch(input) and not is_compiling():
-        value = _dispatch.quick().binary(input, target, options, sys.modules[__name__])
+        value = _ways.quick().binary(input, target, options, sys.modules[__name__])
         if value is not None:
-            _misuse.look_afterwards(name, input, target, options)
+            misuse.look_afterwards(name, input, target, options)
             return value
     given = validated(name, weight, options, BinaryOptions)
-    call = _validate.binary(name, input, target, given)
-    if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, given.denominator):
-        from . import _fused
+    call = door.binary(name, input, target, given)
+    if _ways.fuses(call.x, call.y, call.weight, call.pos_weight, given.denominator):
+        from ._torch import cpu as torch_cpu
 
-        return _fused.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
+        return torch_cpu.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
     return _elements(call)
 
 
 def differentiable(input: Array, target: Array, options: Any) -> Array:
     """The reduced loss in torch's own operations, for derivatives of every order."""
     name = "binary_cross_entropy_with_logits"
-    return _elements(_validate.binary(name, input, target, validated(name, None, options, BinaryOptions)))
+    return _elements(door.binary(name, input, target, validated(name, None, options, BinaryOptions)))
 
 
 def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
     """The derivative by input of the reduced loss times a cotangent."""
-    from . import _fused
+    from ._torch import cpu as torch_cpu
 
     name = "binary_cross_entropy_with_logits"
-    call = _validate.binary(name, input, target, validated(name, None, options, BinaryOptions))
-    return _fused.binary_gradient_for(call, cotangent)
+    call = door.binary(name, input, target, validated(name, None, options, BinaryOptions))
+    return torch_cpu.binary_gradient_for(call, cotangent)
 
 
 def loss_and_gradient(
@@ -106,17 +108,17 @@ def loss_and_gradient(
     """
     name = "binary_cross_entropy_with_logits"
     if weight is None and is_torch(input) and not is_compiling():
-        result: tuple[Array, Array] | None = _dispatch.quick().binary_with_gradient(input, target, options)
+        result: tuple[Array, Array] | None = _ways.quick().binary_with_gradient(input, target, options)
         if result is not None:
             return result
-    call = _validate.binary(name, input, target, validated(name, weight, options, BinaryOptions))
-    if _dispatch.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
-        from . import _fused
+    call = door.binary(name, input, target, validated(name, weight, options, BinaryOptions))
+    if _ways.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
+        from ._torch import cpu as torch_cpu
 
-        value, gradient = _fused.binary_with_gradient(call)
+        value, gradient = torch_cpu.binary_with_gradient(call)
         return value, namespace(call.x).asarray(gradient, dtype=call.x.dtype)
-    with _dispatch.quiet(call.x):
-        room = _dispatch.gpu() if _dispatch.on_gpu(call.x) else _dispatch.agnostic()
+    with _ways.quiet(call.x):
+        room = _ways.gpu() if _ways.on_gpu(call.x) else _ways.agnostic()
         loss, gradient = room.binary_cross_entropy_with_gradient(call)
         gradient = gradient * _reduction.element_scale(loss, call.options)
         value = _reduction.reduce_elements(loss, call.options, call.dtype)
@@ -125,8 +127,8 @@ def loss_and_gradient(
 
 def _elements(call: Binary) -> Array:
     """The reduced loss, in the operations of the array's library."""
-    with _dispatch.quiet(call.x):
-        loss = _dispatch.binary_room(call).binary_cross_entropy_with_logits(call, _dispatch.rules(call.x))
+    with _ways.quiet(call.x):
+        loss = _ways.binary_room(call).binary_cross_entropy_with_logits(call, _ways.rules(call.x))
         return _reduction.reduce_elements(loss, call.options, call.dtype)
 
 
@@ -164,10 +166,10 @@ def binary_cross_entropy(
     """
     name = "binary_cross_entropy"
     given = validated(name, weight, options, ProbabilityOptions)
-    call = _validate.binary(name, probs, target, given)
+    call = door.binary(name, probs, target, given)
     if given.check is not False:
         fix = "for logits use binary_cross_entropy_with_logits"
-        _validate.check_unit_interval(Call(name, call.x, call.y, given), "probs", call.x, fix)
-    with _dispatch.quiet(call.x):
-        loss = _dispatch.agnostic().binary_cross_entropy(call)
+        door.check_unit_interval(Call(name, call.x, call.y, given), "probs", call.x, fix)
+    with _ways.quiet(call.x):
+        loss = _ways.agnostic().binary_cross_entropy(call)
         return _reduction.reduce_elements(loss, given, call.dtype)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _chunks, _dispatch, _reduction, losses
-from ._arrays import is_numpy, is_torch, move_axis, scalar
+from . import _reduction, _ways, losses
+from ._call.arrays import is_numpy, is_torch, move_axis, scalar
+from ._call.options import LinearLossOptions, LinearOptions, LinearStatsOptions, signature_of, validated
 from ._definition import Array, namespace
-from ._head import Head, head, selected, unattached, whole
-from ._options import LinearLossOptions, LinearOptions, LinearStatsOptions, signature_of, validated
-from ._targets import is_compiling
+from ._door.layer import Head, head, selected, unattached, whole
+from ._door.targets import is_compiling
+from ._linear import chunks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -93,21 +94,21 @@ def linear_cross_entropy(
     efficient Triton kernels for LLM training", 2025.
     """
     if options is None and is_torch(input) and is_torch(target) and not is_compiling():
-        from . import _chunked
+        from ._torch import linear as torch_linear
 
-        value = _chunked.quick(input, linear_weight, target, {**given})
+        value = torch_linear.quick(input, linear_weight, target, {**given})
         if value is not None:
             return value
     call = _head("linear_cross_entropy", input, linear_weight, target, {**_sized(options), **given}, LinearLossOptions)
     if is_torch(call.x):
-        from . import _chunked
+        from ._torch import linear as torch_linear
 
-        return _chunked.cross_entropy(call)
+        return torch_linear.cross_entropy(call)
     stats = call.rows.options.return_stats
     if not _by_chunks(call):
         value = losses.reduced(whole(call))
         return (value, _whole_stats(call)) if stats else value
-    done = _chunks.forward(call, stats=stats)
+    done = chunks.forward(call, stats=stats)
     value = scalar(done.value)
     return (value, _stats(call, done.loss, done.stats)) if stats else value
 
@@ -186,14 +187,14 @@ def linear_row_stats(
     """
     call = _head("linear_row_stats", input, linear_weight, target, {**given}, LinearStatsOptions)
     if is_torch(call.x):
-        from . import _chunked
+        from ._torch import linear as torch_linear
 
-        return _chunked.row_stats(call)
+        return torch_linear.row_stats(call)
     if not _by_chunks(call):
         return _whole_stats(call)
     if target is None:
-        return _stats(call, None, _chunks.statistics(call))
-    done = _chunks.forward(call, stats=True)
+        return _stats(call, None, chunks.statistics(call))
+    done = chunks.forward(call, stats=True)
     return _stats(call, done.loss, done.stats)
 
 
@@ -241,18 +242,18 @@ def _whole_stats(call: Head) -> losses.RowStats:
 def _value_and_gradients(call: Head) -> tuple[Array, list[Array]]:
     """The value and the derivatives by x, W and b, in the way that serves the arrays."""
     if is_torch(call.x):
-        from . import _chunked
+        from ._torch import linear as torch_linear
 
-        if _chunked.serves(call):
-            return _chunked.value_and_gradients(call)
-    return _chunks.value_and_gradients(call) if _by_chunks(call) else _defined(call)
+        if torch_linear.serves(call):
+            return torch_linear.value_and_gradients(call)
+    return chunks.value_and_gradients(call) if _by_chunks(call) else _defined(call)
 
 
 def _defined(call: Head) -> tuple[Array, list[Array]]:
     """The value and the derivatives from all the logits, in the operations of any array library."""
     xp, rows = namespace(call.x), whole(call)
-    with _dispatch.quiet(call.x):
-        loss, square, z = _dispatch.room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
+    with _ways.quiet(call.x):
+        loss, square, z = _ways.room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
         value = _reduction.reduce_rows(rows, loss, square)
     z = move_axis(z, -1, call.x.ndim - 1)
     z = xp.reshape(z, (-1, math.prod(call.weight.shape[:-1])))
@@ -261,4 +262,4 @@ def _defined(call: Head) -> tuple[Array, list[Array]]:
     )
     parts = [xp.matmul(z, weight), xp.matmul(xp.matrix_transpose(z), x)]
     parts.append(None if call.bias is None else xp.sum(z, axis=0))
-    return value, _chunks.rounded(call, parts)
+    return value, chunks.rounded(call, parts)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import binary, linear, losses
-from ._options import BinaryOptions, LinearLossOptions, LossOptions, NLLOptions, ProbabilityOptions, validated
-from ._targets import warn
+from ._call.options import BinaryOptions, LinearLossOptions, LossOptions, NLLOptions, ProbabilityOptions, validated
+from ._door.targets import warn
 from .errors import MissingDependencyError
 from .softmax import log_softmax, softmax
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from . import _dispatch, _validate
-from ._arrays import as_float_array, move_axis, scalar
+from . import _ways
+from ._call.arrays import as_float_array, move_axis, scalar
+from ._call.options import Options, Rows, in_range
 from ._definition import Array, namespace
-from ._options import Options, Rows, in_range
+from ._door import rows as door
 from .backends import cpu
 from .errors import OptionError, ShapeError
 
@@ -27,12 +28,12 @@ def _rows(function: str, x: Any, axis: int | None, where: Any, temperature: floa
     x = as_float_array(x, "x")
     if axis is None:
         raise OptionError(f"{function}: axis=None, expected an integer: the axis of the classes, as axis=-1")
-    axis = _validate.class_axis(function, x, axis)
+    axis = door.class_axis(function, x, axis)
     if x.shape[axis] == 0:
         raise ShapeError(f"{function}: x of shape {tuple(x.shape)} has no classes on axis {axis}")
     options = Options(temperature=in_range(function, "temperature", temperature))
-    mask = _validate.class_mask(function, x, where, axis)
-    sum_dtype, result = _validate.result_dtype(x, dtype, loss=False)
+    mask = door.class_mask(function, x, where, axis)
+    sum_dtype, result = door.result_dtype(x, dtype, loss=False)
     if x.dtype != result:  # so that the result is rounded once
         x = namespace(x).astype(x, sum_dtype)
     nothing: Any = None
@@ -109,12 +110,12 @@ def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float
     J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
     if _is_plain(axis, where, temperature, dtype):
-        value = _dispatch.plain_softmax(cpu.SOFTMAX, x)
+        value = _ways.plain_softmax(cpu.SOFTMAX, x)
         if value is not None:
             return value
     rows = _rows("softmax", x, axis, where, temperature, dtype)
-    with _dispatch.quiet(rows.x):
-        return _output(_dispatch.room(rows).softmax(rows, _dispatch.rules(rows.x)), rows, 0.0)
+    with _ways.quiet(rows.x):
+        return _output(_ways.room(rows).softmax(rows, _ways.rules(rows.x)), rows, 0.0)
 
 
 def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
@@ -141,12 +142,12 @@ def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: f
     IMA Journal of Numerical Analysis, 2021.
     """
     if _is_plain(axis, where, temperature, dtype):
-        value = _dispatch.plain_softmax(cpu.LOG_SOFTMAX, x)
+        value = _ways.plain_softmax(cpu.LOG_SOFTMAX, x)
         if value is not None:
             return value
     rows = _rows("log_softmax", x, axis, where, temperature, dtype)
-    with _dispatch.quiet(rows.x):
-        return _output(_dispatch.room(rows).log_softmax(rows, _dispatch.rules(rows.x)), rows, -math.inf)
+    with _ways.quiet(rows.x):
+        return _output(_ways.room(rows).log_softmax(rows, _ways.rules(rows.x)), rows, -math.inf)
 
 
 def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array = None, dtype: Any = None) -> Array:
@@ -185,8 +186,8 @@ def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array 
         raise OptionError(f"logsumexp: keepdims={keepdims!r}, expected True or False")
     rows = _rows("logsumexp", x, axis, where, 1.0, dtype)
     xp = namespace(rows.x)
-    with _dispatch.quiet(rows.x):
-        value = _dispatch.room(rows).logsumexp(rows, _dispatch.rules(rows.x))
+    with _ways.quiet(rows.x):
+        value = _ways.room(rows).logsumexp(rows, _ways.rules(rows.x))
     value = value if value.dtype == rows.dtype else xp.astype(value, rows.dtype)
     return xp.expand_dims(value, axis=rows.axis) if keepdims else scalar(value)
 
@@ -222,12 +223,12 @@ def predict(input: Array, axis: int | None = None) -> Prediction:
     See `softmax`.
     """
     x = as_float_array(input, "input")
-    axis = _validate.class_axis("predict", x, axis)
+    axis = door.class_axis("predict", x, axis)
     if x.shape[axis] < 2:
         text = f"predict: input has shape {tuple(x.shape)}, with {x.shape[axis]} classes on axis {axis}"
         raise ShapeError(f"{text}: for one output unit the class is input > 0, its probability 1/(1 + exp(-input))")
     xp = namespace(x)
     z = move_axis(x, axis, -1)
-    with _dispatch.quiet(x):
+    with _ways.quiet(x):
         probability = xp.max(softmax(z), axis=-1)
     return Prediction(scalar(xp.argmax(z, axis=-1)), scalar(probability))

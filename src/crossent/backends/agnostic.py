@@ -1,7 +1,7 @@
 """The room that always works: the definition, run by the array library that the caller brought.
 
 `rules` is a module with row_loss, logsumexp, softmax, log_softmax and binary_loss: the plain ones, or the same
-functions with their derivatives told to an autodiff library (torch: `_autograd`, JAX: `backends.jax_rules`).
+functions with their derivatives told to an autodiff library (torch: `_torch.functions`, JAX: `_jax`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 from typing import Any
 
 from .. import _definition as definition
-from .. import _plain as plain
+from .. import _functions
+from .._call.options import Binary, Options, Rows
 from .._definition import Array, class_mask, namespace, product
-from .._options import Binary, Options, Rows
 
 
 def capped(x: Array, options: Options) -> Array:
@@ -122,11 +122,11 @@ def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, 
     z = logits(x, rows)
     q = target(rows, plain_target(rows, z))
     seen = definition.centre(z)
-    loss, square = definition.loss(definition.row_stats(z, q, seen)), z_squared(rows, z, plain)
+    loss, square = definition.loss(definition.row_stats(z, q, seen)), z_squared(rows, z, _functions)
     loss_scale, z_scale = scales(rows, loss)
     result = definition.gradient(z, q, seen) * loss_scale
     if square is not None:
-        result = result + (z_scale * _square_slope(rows, z))[..., None] * plain.softmax(z)
+        result = result + (z_scale * _square_slope(rows, z))[..., None] * _functions.softmax(z)
     if rows.options.softcap is not None or rows.options.temperature != 1:
         result = result * slope(x, rows.options)
     result = result if rows.live is None else xp.where(rows.live[..., None], result, 0.0)
@@ -136,7 +136,7 @@ def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, 
 
 def _square_slope(rows: Rows, z: Array) -> Array:
     """2·sample_weight·lse: what the softmax is multiplied by in the gradient of `z_squared`."""
-    factor = 2 * plain.logsumexp(z)
+    factor = 2 * _functions.logsumexp(z)
     return factor if rows.sample_weight is None else factor * rows.sample_weight
 
 
@@ -187,11 +187,11 @@ def binary_cross_entropy_with_gradient(b: Binary, *, wanted: bool = True) -> tup
     """The loss of each element and, if wanted, its derivative by x, in the dtype of the sums."""
     z, positive, negative = _binary_parts(b)
     if not wanted:
-        return plain.binary_loss(z, positive, negative), None
+        return _functions.binary_loss(z, positive, negative), None
     result = definition.binary_gradient(z, positive, negative)
     if b.options.softcap is not None or b.options.temperature != 1:
         result = result * slope(namespace(z).astype(b.x, z.dtype, copy=False), b.options)
-    return plain.binary_loss(z, positive, negative), result
+    return _functions.binary_loss(z, positive, negative), result
 
 
 LOWEST = math.exp(-100)  # torch holds log p above −100: a smaller probability is a rounded one

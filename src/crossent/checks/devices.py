@@ -29,6 +29,6 @@ def synchronize() -> None:
     """
     if importlib.util.find_spec("triton") is None:
         return
-    from .. import _gpu
+    from .._torch import gpu as torch_gpu
 
-    _gpu.synchronize()
+    torch_gpu.synchronize()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .._rules import RULES, Rule
+from .._mistakes import RULES, Rule
 
 __all__ = ["Finding"]
 

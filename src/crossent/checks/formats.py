@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable
 
-from .._rules import RULES
+from .._mistakes import RULES
 from .finding import Finding
 
 __all__ = ["FORMATS"]

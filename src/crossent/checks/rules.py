@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._rules import RULES, Rule, floor_of_softmax
+from .._mistakes import RULES, Rule, floor_of_softmax
 from ..errors import OptionError
 
 __all__ = ["RULES", "Rule", "explained", "floor_of_softmax", "page"]
@@ -51,7 +51,7 @@ def page() -> str:
 
 HEAD = """# Rules of `crossent check`
 
-Written by `make rules` from `src/crossent/_rules.py`; do not edit. Each example runs in the tests.
+Written by `make rules` from `src/crossent/_mistakes.py`; do not edit. Each example runs in the tests.
 """
 LEVEL_LINES = "\n".join(f"- **{level}**: {meaning}" for level, meaning in LEVELS.items()) + "\n"
 

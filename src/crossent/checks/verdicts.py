@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .._rules import floor_of_softmax
+from .._mistakes import floor_of_softmax
 
 __all__ = ["of"]
 

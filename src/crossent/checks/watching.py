@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .._rules import RULES
+from .._mistakes import RULES
 from ..errors import MisuseWarning
 from . import verdicts
 from .finding import Finding

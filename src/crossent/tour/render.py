@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from crossent._rules import RULES
+from crossent._mistakes import RULES
 from crossent.errors import MissingDependencyError, OptionError
 
 from .layout import table, width, wrap

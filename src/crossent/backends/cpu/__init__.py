@@ -9,9 +9,9 @@ import functools
 import math
 from typing import Any
 
-from ..._arrays import dtype_name, is_numpy, is_torch
+from ..._call.arrays import dtype_name, is_numpy, is_torch
+from ..._call.options import Binary, Rows
 from ..._definition import Array, namespace
-from ..._options import Binary, Rows
 from . import _extension
 from ._extension import describe as describe
 from ._extension import kernels as kernels

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._arrays import dtype_name, is_torch
+from ..._call.arrays import dtype_name, is_torch
 from ..._definition import Array
 from ._extension import kernels
 

@@ -2,7 +2,7 @@
 
 Everything stays on the device: scales and cotangents are read there and the host never waits. A target that is no class
 makes its row NaN and is noted in a flag (`flags`). A row is read once where it fits: `losses` has the traffic in bytes.
-The kernels know no autograd; `crossent._gpu` ties them to it. They are `blocks` and `statistics` (the mathematics),
+The kernels know no autograd; `_torch.gpu` ties them to it. They are `blocks` and `statistics` (the mathematics),
 `losses`, `functions` and `elements`; `launch_…` choose among them, `call` and `layout` say how tensors are handed over.
 """
 
@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import torch
 
-from ..._options import Binary, Rows
-from .launch_elements import (
-    binary_cross_entropy_with_gradient as binary_cross_entropy_with_gradient,
-)
+from ..._call.options import Binary, Rows
+from .launch_elements import binary_cross_entropy_with_gradient as binary_cross_entropy_with_gradient
 from .launch_elements import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .launch_elements import binary_with_cotangent as binary_with_cotangent
 from .launch_elements import times as times

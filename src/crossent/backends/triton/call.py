@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..._call.options import Rows
 from ..._definition import Array
-from ..._options import Rows
 from . import flags
 from .layout import Strides, alignment, as_rows, bits, contiguous, matrix
 

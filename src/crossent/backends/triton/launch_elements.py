@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from ..._call.options import Binary
 from ..._definition import Array
-from ..._options import Binary
 from . import elements, layout
 
 BLOCK = 1024

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from ..._call.options import Rows
 from ..._definition import Array
-from ..._options import Rows
 from . import functions as kernels
 from . import layout
 from .call import call_of, scaled

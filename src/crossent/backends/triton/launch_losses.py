@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from ..._call.options import Rows
 from ..._definition import Array
-from ..._options import Rows
 from . import layout, losses
 from .call import Call, Scale, call_of, scaled
 

@@ -16,16 +16,7 @@ import triton
 import triton.language as tl
 
 from .blocks import exp, logits, rounded, row_target, slope, smoothed_share, start, target_block
-from .statistics import (
-    fold,
-    gradient_block,
-    of_block,
-    slopes,
-    softmax_factor,
-    sweep,
-    with_class,
-    write_losses,
-)
+from .statistics import fold, gradient_block, of_block, slopes, softmax_factor, sweep, with_class, write_losses
 
 
 @triton.jit

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..._rules import RULES
+from ..._mistakes import RULES
 from ...errors import DataError
 from ..finding import Finding
 from .lint import look_at

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from . import _plain
-from ._arrays import is_jax, is_numpy, is_torch, tracing
+from . import _functions
+from ._call.arrays import is_jax, is_numpy, is_torch, tracing
+from ._call.options import Binary, Rows
 from ._definition import Array
-from ._options import Binary, Rows
 
 TRITON_DEVICES = ("cuda",)
 
@@ -21,14 +21,14 @@ TRITON_DEVICES = ("cuda",)
 def rules(x: Array) -> Any:
     """The definition's functions, with their derivatives for the libraries that differentiate."""
     if is_torch(x):
-        from . import _autograd
+        from ._torch import functions
 
-        return _autograd
+        return functions
     if is_jax(x):
-        from .backends import jax_rules
+        from . import _jax
 
-        return jax_rules
-    return _plain
+        return _jax
+    return _functions
 
 
 def room(rows: Rows) -> Any:
@@ -45,9 +45,9 @@ def room(rows: Rows) -> Any:
 def loss_room(rows: Rows) -> Any:
     """The same for a loss: torch.compile's graph has the C++ room as operators, which are differentiated."""
     if is_torch(rows.x) and sys.modules["torch"].compiler.is_compiling():
-        from . import _operators
+        from ._torch import compiled
 
-        return _operators if _operators.serves(rows) else agnostic()
+        return compiled if compiled.serves(rows) else agnostic()
     return room(rows)
 
 
@@ -79,17 +79,17 @@ def _has_triton() -> bool:
 
 def gpu() -> Any:
     """The room of such tensors: Triton's kernels, tied to autograd."""
-    from . import _gpu
+    from ._torch import gpu as torch_gpu
 
-    return _gpu
+    return torch_gpu
 
 
 @functools.cache
 def quick() -> Any:
     """The short way of plain calls on torch tensors, imported when torch is there."""
-    from . import _quick
+    from ._torch import short
 
-    return _quick
+    return short
 
 
 def plain_softmax(output: int, x: Array) -> Array:
@@ -114,12 +114,12 @@ def _wants_grad(x: Array) -> bool:
 
 
 def fuses(x: Array, *others: Array) -> bool:
-    """Whether x is an eager torch tensor on the CPU, which has faster ways than torch's operations; see _fused."""
+    """Whether x is an eager torch tensor on the CPU, which has faster ways than torch's operations; see _torch.cpu."""
     if not is_torch(x) or tracing(x) or on_gpu(x):
         return False
-    from . import _fused
+    from ._torch import cpu as torch_cpu
 
-    return _fused.serves(x, *others)
+    return torch_cpu.serves(x, *others)
 
 
 def quiet(x: Array) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from .._call.options import Binary, Options, Rows
 from .._definition import Array
-from .._options import Binary, Options, Rows
 
 SMALLEST = 2.0**-24
 NARROW = (torch.float32, torch.bfloat16, torch.float16)

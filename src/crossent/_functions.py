@@ -1,6 +1,6 @@
 """The functions of a row that everything else is made of, from the definition, without told derivatives.
 
-What NumPy runs as it is; `_autograd` and `backends.jax_rules` hold the same functions with their derivatives.
+What NumPy runs as it is; `_torch.functions` and `_jax` hold the same functions with their derivatives.
 """
 
 from __future__ import annotations

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
-from . import _reduction, _targets
-from ._definition import Array
-from ._options import Binary, Rows
-from .backends import agnostic, triton
-from .backends.triton import flags
-from .errors import ClassIndexError
+from .. import _reduction
+from .._call.options import Binary, Rows
+from .._definition import Array
+from .._door import targets
+from ..backends import agnostic, triton
+from ..backends.triton import flags
+from ..errors import ClassIndexError
 
 Slow = Callable[[Array], Any]
 Context = Any
@@ -32,7 +33,7 @@ def raise_noted() -> None:
         return
     device, found = noted
     text = f"target holds {found.value} at position {found.position}, but there are {found.classes} classes"
-    hint = _targets.index_hint(found.value, found.classes, 0)
+    hint = targets.index_hint(found.value, found.classes, 0)
     raise ClassIndexError(f"{text} (0 … {found.classes - 1}): {hint} — in an earlier call on {device}")
 
 

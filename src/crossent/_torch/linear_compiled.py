@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import library
 
-from . import _chunks, _reduction
-from ._definition import Array
-from ._head import Head
-from ._options import Options, Rows
+from .. import _reduction
+from .._call.options import Options, Rows
+from .._definition import Array
+from .._door.layer import Head
+from .._linear import chunks
 
 CALL = (
     "Tensor x, Tensor weight, Tensor? bias, Tensor? y, Tensor? q, Tensor? class_weight, Tensor? sample_weight, "
@@ -26,7 +27,7 @@ CALL = (
 TENSORS = 9  # of the arguments of a call
 
 
-def _call(head: Head, wanted: _chunks.Wanted) -> tuple[Any, ...]:
+def _call(head: Head, wanted: chunks.Wanted) -> tuple[Any, ...]:
     """The arguments of the operators."""
     rows, o = head.rows, head.rows.options
     divisor = None
@@ -69,7 +70,7 @@ def _forward(*call: Any) -> Any:
     head, wanted = _head(*call), tuple(call[-1])
     reduced = head.rows.options.reduction != "none"
     with torch.autocast(head.x.device.type, enabled=False):
-        done = _chunks.forward(head, wanted if reduced else (False, False, False))
+        done = chunks.forward(head, wanted if reduced else (False, False, False))
     if done.factor == 1:
         return done.value, *_full(done.gradients, head.x)
     wide = head.rows.sum_dtype
@@ -82,7 +83,7 @@ def _backward(upstream: Array, *call: Any) -> Any:
     """The gradients wanted of ⟨upstream, the rows' losses⟩."""
     head = _head(*call)
     with torch.autocast(head.x.device.type, enabled=False):
-        parts = _chunks.row_gradients(head, tuple(call[-1]), upstream.to(head.rows.sum_dtype))
+        parts = chunks.row_gradients(head, tuple(call[-1]), upstream.to(head.rows.sum_dtype))
     return tuple(_full(parts, head.x))
 
 
@@ -90,7 +91,7 @@ def _shapes(*call: Any, reduced: bool = True) -> list[Array]:
     """The gradients of a call, as to shape and dtype."""
     x, weight, (product, sums, _, wanted) = call[0], call[1], call[-4:]
     count, classes = math.prod(x.shape[:-1]), weight.shape[0]
-    own = sums if reduced and call[11] == "mean" and product is torch.float16 else product  # see _chunks.factor
+    own = sums if reduced and call[11] == "mean" and product is torch.float16 else product  # see chunks.factor
     shapes = ((count, x.shape[-1]), own), (weight.shape, sums), ((classes,), sums)
     made = zip(shapes, wanted, strict=True)
     return [x.new_empty(s, dtype=kind) if w and reduced else x.new_empty(0) for (s, kind), w in made]
@@ -138,6 +139,6 @@ _rows_operator = library.custom_op(
 _rows_operator.register_fake(lambda _upstream, *call: tuple(_shapes(*call)))
 
 
-def cross_entropy(head: Head, wanted: _chunks.Wanted) -> Array:
+def cross_entropy(head: Head, wanted: chunks.Wanted) -> Array:
     """The reduced loss of a layer, as one operator."""
     return torch.ops.crossent.linear_cross_entropy(*_call(head, wanted))[0]

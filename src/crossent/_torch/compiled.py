@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, library
 
-from . import _autograd
-from ._options import Options, Rows
-from .backends import agnostic, cpu
+from .._call.options import Options, Rows
+from ..backends import agnostic, cpu
+from . import functions
 
 READY = cpu.built()
 
@@ -24,7 +24,7 @@ def serves(rows: Rows) -> bool:
 
     A transform inside the graph takes the definition.
     """
-    if _autograd.transforming():
+    if functions.transforming():
         return False
     if not READY or rows.where is not None or rows.x.device.type != "cpu" or (rows.y is None and rows.q is None):
         return False
@@ -64,7 +64,7 @@ def row_losses(
     settings = (ignore_index, label_smoothing, softcap, temperature, wide)
     room: Any = cpu if cpu.built() else agnostic  # a graph may outlive the setting that it was made under
     losses: tuple[Tensor, Tensor] = room.cross_entropy(
-        _rows(x.detach(), (y, q, weight, sample_weight), settings), _autograd
+        _rows(x.detach(), (y, q, weight, sample_weight), settings), functions
     )
     return losses
 
@@ -107,7 +107,7 @@ def _gradient_by_definition(rows: Rows, loss_cotangent: Tensor, square_cotangent
     """See row_gradient."""
     with torch.enable_grad():
         x = rows.x.requires_grad_()
-        parts = agnostic.cross_entropy(rows, _autograd)
+        parts = agnostic.cross_entropy(rows, functions)
         cotangents = (loss_cotangent.to(rows.sum_dtype), square_cotangent.to(rows.sum_dtype))
         gradient: Tensor = torch.autograd.grad(parts, x, cotangents)[0]
         return gradient
@@ -120,7 +120,7 @@ def _(*arguments: Any) -> Any:
 
 def _defined(x: Tensor, targets: tuple[Any, ...], settings: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     """The same two numbers of each row in torch's own operations."""
-    loss, square = agnostic.cross_entropy(_rows(x, targets, settings), _autograd)
+    loss, square = agnostic.cross_entropy(_rows(x, targets, settings), functions)
     return loss, square
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch.autograd import forward_ad
 
-from . import _formed
-from ._definition import Array
-from .backends import cpu
+from .._definition import Array
+from ..backends import cpu
+from . import tied
 
 TENSORS = (torch.Tensor, torch.nn.Parameter)
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
@@ -69,7 +69,7 @@ class General(Protocol):
 
 
 class Plain(NamedTuple):
-    """A plain call, to be made again by the general way; see _formed.Call."""
+    """A plain call, to be made again by the general way; see tied.Call."""
 
     y: Array
     version: int
@@ -78,12 +78,12 @@ class Plain(NamedTuple):
 
     def again(self, x: Array, g: Array) -> Array:
         """The gradient for a cotangent of the reduced loss."""
-        _formed.unchanged((self.y, self.version))
+        tied.unchanged((self.y, self.version))
         return self.general.gradient_for(x, self.y, g, self.options)
 
     def slow(self, x: Array) -> Array:
         """The loss in differentiable operations."""
-        _formed.unchanged((self.y, self.version))
+        tied.unchanged((self.y, self.version))
         return self.general.differentiable(x, self.y, self.options)
 
 
@@ -141,7 +141,7 @@ def _tied(
     """The value, tied to x if a gradient was formed with it."""
     if result is None or result[1] is None:
         return result and result[0]
-    return _formed.tied(x, *result, Plain(y, y._version, {**options, "check": False}, general))
+    return tied.tied(x, *result, Plain(y, y._version, {**options, "check": False}, general))
 
 
 def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[Array, Array] | None:

@@ -8,8 +8,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ._definition import Array, namespace
-from .errors import ArrayTypeError, DtypeError
+from .._definition import Array, namespace
+from ..errors import ArrayTypeError, DtypeError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from . import _autograd, _formed, _reduction
-from . import _plain as plain
-from ._arrays import dtype_name, readable, values
-from ._definition import Array
-from ._options import Binary, Options, Rows
-from .backends import agnostic, cpu, native
+from .. import _functions, _reduction
+from .._call.arrays import dtype_name, readable, values
+from .._call.options import Binary, Options, Rows
+from .._definition import Array
+from ..backends import agnostic, cpu
+from . import float64, functions, tied
 
 Slow = Callable[[Array], Array]
 
@@ -97,7 +97,7 @@ def value_and_gradient(rows: Rows, *, wanted: bool) -> tuple[Array, Array]:
         if wanted:
             loss, square, gradient = agnostic.cross_entropy_with_gradient(own, _reduction.scales)
         else:
-            (loss, square), gradient = agnostic.cross_entropy(own, plain), None
+            (loss, square), gradient = agnostic.cross_entropy(own, _functions), None
         return torch.as_tensor(_reduction.reduce_rows(own, loss, square)).to(rows.dtype), gradient
 
 
@@ -143,9 +143,9 @@ def _by_room(rows: Rows, slow: Slow) -> Array:
         value, gradient = _reduced(own, loss, square), None
     if not wanted:
         return value
-    tensors = _formed.versions(own.y, own.q, own.weight, own.sample_weight)
-    call = _formed.Again(lambda x, g: gradient_for(own._replace(x=x), g), slow, tensors)
-    return _formed.tied(x, value, gradient, call)
+    tensors = tied.versions(own.y, own.q, own.weight, own.sample_weight)
+    call = tied.Again(lambda x, g: gradient_for(own._replace(x=x), g), slow, tensors)
+    return tied.tied(x, value, gradient, call)
 
 
 @torch.no_grad()
@@ -153,9 +153,9 @@ def with_gradient(rows: Rows) -> tuple[Array, Array]:
     """The reduced loss of rows that `serves` accepts and its derivative by x, whether x requires one or not."""
     if cpu.serves(rows):
         return _kernel(rows)
-    if not native.serves(rows):
+    if not float64.serves(rows):
         return value_and_gradient(rows, wanted=True)
-    loss, gradient, doubtful = native.cross_entropy_with_gradient(rows)
+    loss, gradient, doubtful = float64.cross_entropy_with_gradient(rows)
     if doubtful is not None:
         exact, _, slope = agnostic.cross_entropy_with_gradient(_part(rows, doubtful), lambda *_: (1.0, 0.0))
         loss, gradient = loss.index_copy(0, doubtful, exact), gradient.index_copy(0, doubtful, slope)
@@ -165,9 +165,9 @@ def with_gradient(rows: Rows) -> tuple[Array, Array]:
 
 def _by_kernel(rows: Rows) -> Array:
     """The reduced loss from torch's own kernel, the doubtful rows from the definition."""
-    loss, doubtful = native.cross_entropy(rows)
+    loss, doubtful = float64.cross_entropy(rows)
     if doubtful is not None:
-        exact, _ = agnostic.cross_entropy(_part(rows, doubtful), _autograd)
+        exact, _ = agnostic.cross_entropy(_part(rows, doubtful), functions)
         loss = loss.index_copy(0, doubtful, exact)
     return _reduction.reduce_rows(rows, loss, None)
 
@@ -176,7 +176,7 @@ def cross_entropy(rows: Rows, slow: Slow) -> Array:
     """The reduced loss of rows that `serves` accepts, tied to x."""
     if cpu.serves(rows):
         return _by_room(rows, slow)
-    if native.serves(rows):
+    if float64.serves(rows):
         return _by_kernel(rows)
     value, gradient = value_and_gradient(rows, wanted=rows.x.requires_grad and torch.is_grad_enabled())
     return _tied(rows.x, value, gradient, slow)
@@ -215,9 +215,9 @@ def _binary_by_room(call: Binary, slow: Slow) -> Array:
         value, gradient = _reduction.reduce_elements(loss, call.options, call.dtype), None
     if not wanted:
         return value
-    tensors = _formed.versions(own.y, own.weight, own.pos_weight)
-    call_again = _formed.Again(lambda x, g: binary_gradient_for(own._replace(x=x), g), slow, tensors)
-    return _formed.tied(x, value, gradient, call_again)
+    tensors = tied.versions(own.y, own.weight, own.pos_weight)
+    call_again = tied.Again(lambda x, g: binary_gradient_for(own._replace(x=x), g), slow, tensors)
+    return tied.tied(x, value, gradient, call_again)
 
 
 @torch.no_grad()
@@ -225,8 +225,8 @@ def binary_with_gradient(call: Binary, *, wanted: bool = True) -> tuple[Array, A
     """The reduced binary loss of a call that `serves` accepts and, if wanted, its derivative by x."""
     if wanted and cpu.serves_binary(call) and call.options.reduction != "none":
         return _binary_kernel(call._replace(x=call.x.detach()))
-    if wanted and native.serves_binary(call):
-        loss, slope = native.binary_cross_entropy_with_logits(call, gradient=True)
+    if wanted and float64.serves_binary(call):
+        loss, slope = float64.binary_cross_entropy_with_logits(call, gradient=True)
         scale = _reduction.element_scale(loss, call.options)
         return _reduction.reduce_elements(loss, call.options, call.dtype), slope * scale
     x = _wide(call.x, call.y.dtype)
@@ -244,7 +244,7 @@ def binary_cross_entropy_with_logits(call: Binary, slow: Slow) -> Array:
     """The reduced binary loss of a call that `serves` accepts, tied to x."""
     if cpu.serves_binary(call):
         return _binary_by_room(call, slow)
-    if native.serves_binary(call):
-        return _reduction.reduce_elements(native.binary_cross_entropy_with_logits(call), call.options, call.dtype)
+    if float64.serves_binary(call):
+        return _reduction.reduce_elements(float64.binary_cross_entropy_with_logits(call), call.options, call.dtype)
     value, gradient = binary_with_gradient(call, wanted=call.x.requires_grad and torch.is_grad_enabled())
     return _tied(call.x, value, gradient, slow)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from . import _definition as definition
-from . import _plain as plain
-from ._definition import Array
+from .. import _definition as definition
+from .. import _functions
+from .._definition import Array
 
 Context = Any
 
@@ -43,19 +43,19 @@ def _column(g: Array) -> Array:
 
 
 class RowLoss(_Rule):
-    """See crossent._plain.row_loss."""
+    """See crossent._functions.row_loss."""
 
     @staticmethod
     def forward(z: Array, q: Array) -> Array:
         """w·log1p(r) − t."""
-        return plain.row_loss(z, q)
+        return _functions.row_loss(z, q)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
         """g·(w·softmax(z) − q), and g·(lse − z) for the target."""
         z, q = ctx.saved_tensors
         dz = _column(g) * definition.gradient(z, q) if ctx.needs_input_grad[0] else None
-        dq = -_column(g) * plain.log_softmax(z) if ctx.needs_input_grad[1] else None
+        dq = -_column(g) * _functions.log_softmax(z) if ctx.needs_input_grad[1] else None
         return dz, dq
 
 
@@ -67,21 +67,21 @@ class RowLossForward(RowLoss):
         """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
         z, q = ctx.saved_tensors
         out = 0 if dz is None else torch.sum(definition.product(dz, definition.gradient(z, q)), -1)
-        return out if dq is None else out - torch.sum(definition.product(dq, plain.log_softmax(z)), -1)
+        return out if dq is None else out - torch.sum(definition.product(dq, _functions.log_softmax(z)), -1)
 
 
 class LogSumExp(_Rule):
-    """See crossent._plain.logsumexp."""
+    """See crossent._functions.logsumexp."""
 
     @staticmethod
     def forward(z: Array) -> Array:
         """m + log1p(r)."""
-        return plain.logsumexp(z)
+        return _functions.logsumexp(z)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
         """g·softmax(z)."""
-        return _column(g) * plain.softmax(*ctx.saved_tensors)
+        return _column(g) * _functions.softmax(*ctx.saved_tensors)
 
 
 class LogSumExpForward(LogSumExp):
@@ -90,22 +90,22 @@ class LogSumExpForward(LogSumExp):
     @staticmethod
     def jvp(ctx: Context, dz: Array) -> Array:
         """⟨softmax(z), dz⟩."""
-        return torch.sum(definition.product(dz, plain.softmax(*ctx.saved_tensors)), -1)
+        return torch.sum(definition.product(dz, _functions.softmax(*ctx.saved_tensors)), -1)
 
 
 class Softmax(_Rule):
-    """See crossent._plain.softmax."""
+    """See crossent._functions.softmax."""
 
     @staticmethod
     def forward(z: Array) -> Array:
         """exp(z − m)/(1 + r)."""
-        return plain.softmax(z)
+        return _functions.softmax(z)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
         """p·(g − ⟨g, p⟩): the gradient of a cross-entropy with targets g·p, turned round."""
         (z,) = ctx.saved_tensors
-        return -definition.gradient(z, g * plain.softmax(z))
+        return -definition.gradient(z, g * _functions.softmax(z))
 
 
 class SoftmaxForward(Softmax):
@@ -115,16 +115,16 @@ class SoftmaxForward(Softmax):
     def jvp(ctx: Context, dz: Array) -> Array:
         """p·(dz − ⟨dz, p⟩)."""
         (z,) = ctx.saved_tensors
-        return -definition.gradient(z, definition.product(dz, plain.softmax(z)))
+        return -definition.gradient(z, definition.product(dz, _functions.softmax(z)))
 
 
 class LogSoftmax(_Rule):
-    """See crossent._plain.log_softmax."""
+    """See crossent._functions.log_softmax."""
 
     @staticmethod
     def forward(z: Array) -> Array:
         """(z − m) − log1p(r)."""
-        return plain.log_softmax(z)
+        return _functions.log_softmax(z)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
@@ -139,17 +139,17 @@ class LogSoftmaxForward(LogSoftmax):
     @staticmethod
     def jvp(ctx: Context, dz: Array) -> Array:
         """dz − ⟨softmax(z), dz⟩."""
-        p = plain.softmax(*ctx.saved_tensors)
+        p = _functions.softmax(*ctx.saved_tensors)
         return dz - torch.sum(definition.product(dz, p), -1, keepdim=True)
 
 
 class BinaryLoss(_Rule):
-    """See crossent._plain.binary_loss."""
+    """See crossent._functions.binary_loss."""
 
     @staticmethod
     def forward(x: Array, positive: Array, negative: Array) -> Array:
         """The loss of the two-class rows with logits (x, 0)."""
-        return plain.binary_loss(x, positive, negative)
+        return _functions.binary_loss(x, positive, negative)
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
@@ -174,7 +174,7 @@ class BinaryLossForward(BinaryLoss):
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)) = the loss of a two-class row whose class is the other one."""
-    return plain.binary_loss(x, torch.zeros_like(x), torch.ones_like(x))
+    return _functions.binary_loss(x, torch.zeros_like(x), torch.ones_like(x))
 
 
 class InPlace(torch.autograd.Function):
@@ -224,5 +224,5 @@ binary_loss = _rule(BinaryLoss, BinaryLossForward)
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
-    """See crossent._plain.moments."""
-    return plain.moments_of(z, accurate_softmax, log_softmax, logsumexp)
+    """See crossent._functions.moments."""
+    return _functions.moments_of(z, accurate_softmax, log_softmax, logsumexp)

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _plain as plain
-from . import _products as products
-from . import _reduction
-from ._arrays import dtype_name, is_numpy, is_torch, readable, values
-from ._definition import Array, namespace
-from ._head import Head, counted
-from ._options import Rows
-from .backends import agnostic, cpu
+from .. import _functions, _reduction
+from .._call.arrays import dtype_name, is_numpy, is_torch, readable, values
+from .._call.options import Rows
+from .._definition import Array, namespace
+from .._door.layer import Head, counted
+from ..backends import agnostic, cpu
+from . import products
 
 BUDGET = 48 * 2**20  # bytes of logits at one time
 NARROW = 28 * 2**20  # the same of sixteen bits, where the sum of the weight's gradient takes twice that gradient's own
@@ -75,7 +74,7 @@ def _loss_and_gradient(rows: Rows, scales: Any, wanted: bool, into: Array = None
     """The same by the definition, of rows whose gradient goes `into` memory of another library."""
     with np.errstate(all="ignore"):
         if not wanted:
-            return agnostic.cross_entropy(rows, plain)
+            return agnostic.cross_entropy(rows, _functions)
         loss, square, gradient = agnostic.cross_entropy_with_gradient(rows, lambda *_: scales)
     into = rows.x if into is None else into
     into[...] = namespace(into).asarray(gradient)
@@ -96,8 +95,8 @@ def _stats(rows: Rows, room: Any = agnostic) -> tuple[Array, ...]:
     """The same by one room, the definition unless told otherwise."""
     with np.errstate(all="ignore"):
         given = rows.y is not None or rows.q is not None
-        log_prob = room.target_losses(rows, plain)[1] if given else None
-        return *room.moments(rows, plain), log_prob
+        log_prob = room.target_losses(rows, _functions)[1] if given else None
+        return *room.moments(rows, _functions), log_prob
 
 
 def _on_host(x: Array) -> bool:

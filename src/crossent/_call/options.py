@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, get_type_hints
 
-from ._arrays import describe
-from ._definition import Array
-from .errors import OptionError
+from .._definition import Array
+from ..errors import OptionError
+from .arrays import describe
 
 if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])

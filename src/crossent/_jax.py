@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from .. import _definition as definition
-from .. import _plain as plain
-from .._definition import Array
+from . import _definition as definition
+from . import _functions
+from ._definition import Array
 
-row_loss = jax.custom_jvp(plain.row_loss)
-logsumexp = jax.custom_jvp(plain.logsumexp)
-softmax = jax.custom_jvp(plain.softmax)
-log_softmax = jax.custom_jvp(plain.log_softmax)
-binary_loss = jax.custom_jvp(plain.binary_loss)
+row_loss = jax.custom_jvp(_functions.row_loss)
+logsumexp = jax.custom_jvp(_functions.logsumexp)
+softmax = jax.custom_jvp(_functions.softmax)
+log_softmax = jax.custom_jvp(_functions.log_softmax)
+binary_loss = jax.custom_jvp(_functions.binary_loss)
 
 
 def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
@@ -31,13 +31,13 @@ def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
 def _row_loss(at: Any, along: Any) -> tuple[Array, Array]:
     """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
     z, q = at
-    terms = (along[0], lambda: definition.gradient(z, q)), (along[1], lambda: -plain.log_softmax(z))
+    terms = (along[0], lambda: definition.gradient(z, q)), (along[1], lambda: -_functions.log_softmax(z))
     return row_loss(z, q), jnp.sum(_sum_of(*terms), -1)
 
 
 def _logsumexp(at: Any, along: Any) -> tuple[Array, Array]:
     """⟨softmax(z), dz⟩."""
-    return logsumexp(*at), jnp.sum(plain.softmax(*at) * along[0], -1)
+    return logsumexp(*at), jnp.sum(_functions.softmax(*at) * along[0], -1)
 
 
 def _tangent(z: Array, dz: Array) -> Array:
@@ -58,7 +58,7 @@ def _softmax(at: Any, along: Any) -> tuple[Array, Array]:
 
 def _log_softmax(at: Any, along: Any) -> tuple[Array, Array]:
     """dz − ⟨softmax(z), dz⟩."""
-    p, dz = plain.softmax(*at), _tangent(at[0], along[0])
+    p, dz = _functions.softmax(*at), _tangent(at[0], along[0])
     return log_softmax(*at), dz - jnp.sum(p * dz, -1, keepdims=True)
 
 
@@ -67,15 +67,15 @@ def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
     x, one, zero = at[0], jnp.ones_like(at[0]), jnp.zeros_like(at[0])
     factors = (
         lambda: definition.binary_gradient(*at),
-        lambda: plain.binary_loss(x, one, zero),
-        lambda: plain.binary_loss(x, zero, one),
+        lambda: _functions.binary_loss(x, one, zero),
+        lambda: _functions.binary_loss(x, zero, one),
     )
     return binary_loss(*at), _sum_of(*zip(along, factors, strict=True))
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
-    """See crossent._plain.moments."""
-    return plain.moments_of(z, softmax, log_softmax, logsumexp)
+    """See crossent._functions.moments."""
+    return _functions.moments_of(z, softmax, log_softmax, logsumexp)
 
 
 row_loss.defjvp(_row_loss, symbolic_zeros=True)

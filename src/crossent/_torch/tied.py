@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from ._definition import Array
+from .._definition import Array
 
 _keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 _transforms = torch._C._functorch.peek_interpreter_stack

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from . import _autograd, _chunks, _formed, _quick, losses
-from ._arrays import tracing
-from ._definition import Array
-from ._head import Head, counted, unattached, whole
-from ._options import Rows
-from .backends import agnostic
+from .. import losses
+from .._call.arrays import tracing
+from .._call.options import Rows
+from .._definition import Array
+from .._door.layer import Head, counted, unattached, whole
+from .._linear import chunks
+from ..backends import agnostic
+from . import functions, short, tied
 
 PLAIN = frozenset(("linear_bias", "reduction", "label_smoothing"))
 SMALL = 2**16  # logits: below, the whole of them is faster than a chunk
@@ -29,7 +31,7 @@ def quick(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Arra
 
     It has no ignored rows: what their features hold would reach the gradient of the weight.
     """
-    if not (_is_plain(weight) and _quick.eager(x, target) and given.keys() <= PLAIN):
+    if not (_is_plain(weight) and short.eager(x, target) and given.keys() <= PLAIN):
         return None
     shapes = x.ndim == 2 and weight.ndim == 2 and target.ndim == 1 and x.shape[1] == weight.shape[1]
     if not shapes or x.dtype != weight.dtype or not 0 < len(x) * len(weight) <= SMALL or len(weight) == 1:
@@ -40,12 +42,12 @@ def quick(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Arra
     options = {name: value for name, value in given.items() if name != "linear_bias"}
     if torch.is_autocast_enabled("cpu") or len(target) != len(x) or target.min().item() < 0:
         return None
-    return _quick.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options, losses)
+    return short.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options, losses)
 
 
 def _is_plain(x: Array) -> bool:
     """Whether x is a tensor of no subclass in the host's memory."""
-    return type(x) in _quick.TENSORS and x.is_cpu
+    return type(x) in short.TENSORS and x.is_cpu
 
 
 def _plain_tensors(head: Head) -> bool:
@@ -58,7 +60,7 @@ def _plain_tensors(head: Head) -> bool:
 def _transformed(head: Head) -> bool:
     """Whether a transform runs that has to see the operations: torch.func, dual numbers, tracing, a tensor subclass."""
     parts = (head.x, head.weight, head.bias, head.rows.y, head.rows.q)
-    if _autograd.transforming():
+    if functions.transforming():
         return True
     return torch._C._get_tracing_state() is not None or any(tracing(part) for part in parts if part is not None)
 
@@ -86,10 +88,10 @@ def cross_entropy(head: Head) -> Any:
     stats = head.rows.options.return_stats
     if not _plain_tensors(head) or _whole_serves(head):
         return defined(head, stats=stats)
-    if torch.compiler.is_compiling() and not stats and not _autograd.transforming():
-        from . import _chunked_operator
+    if torch.compiler.is_compiling() and not stats and not functions.transforming():
+        from . import linear_compiled
 
-        return _chunked_operator.cross_entropy(head, _wanted(head))
+        return linear_compiled.cross_entropy(head, _wanted(head))
     if torch.compiler.is_compiling() or _transformed(head):
         return defined(head, stats=stats)
     apply: Any = Chunked.apply
@@ -121,7 +123,7 @@ def _row_stats(head: Head, loss: Array, told: Any) -> losses.RowStats:
 def value_and_gradients(head: Head) -> tuple[Array, list[Array]]:
     """The value and the derivatives by x, weight and bias."""
     with torch.autocast(head.x.device.type, enabled=False):
-        return _chunks.value_and_gradients(head)
+        return chunks.value_and_gradients(head)
 
 
 # --- the definition ---
@@ -162,7 +164,7 @@ class Chunked(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Array, weight: Array, bias: Array, head: Head, wanted: _chunks.Wanted, stats: bool) -> Any:
+    def forward(ctx: Any, x: Array, weight: Array, bias: Array, head: Head, wanted: chunks.Wanted, stats: bool) -> Any:
         """The outputs; what the backward pass needs is kept."""
         ctx.head, ctx.wanted, ctx.stats = unattached(head), wanted, stats
         ctx.set_materialize_grads(False)
@@ -170,7 +172,7 @@ class Chunked(torch.autograd.Function):
             value, loss, told, gradients, ctx.factor = _pass(ctx.head, wanted, stats)
         ctx.save_for_backward(x, weight, bias)
         rows = ctx.head.rows
-        ctx.tensors = _formed.versions(rows.y, rows.q, rows.weight, rows.sample_weight, rows.where)
+        ctx.tensors = tied.versions(rows.y, rows.q, rows.weight, rows.sample_weight, rows.where)
         ctx.gradients, ctx.head = gradients, ctx.head._replace(x=None, weight=None, bias=None)
         if not stats:
             return value
@@ -187,7 +189,7 @@ class Chunked(torch.autograd.Function):
         reduced = head.rows.options.reduction != "none"
         alone = reduced and all(g is None for g in upstream[1:])
         if not alone or torch.is_grad_enabled():
-            _formed.unchanged(*ctx.tensors)
+            tied.unchanged(*ctx.tensors)
         if torch.is_grad_enabled() or (not alone and any(_batched(g) for g in upstream)):
             return *_by_definition(head, ctx, upstream), None, None, None
         with torch.autocast(x.device.type, enabled=False):
@@ -198,12 +200,12 @@ class Chunked(torch.autograd.Function):
         return *total, None, None, None
 
 
-def _pass(head: Head, wanted: _chunks.Wanted, stats: bool) -> Any:
+def _pass(head: Head, wanted: chunks.Wanted, stats: bool) -> Any:
     """The forward pass; rows without a target have statistics alone."""
     if head.rows.y is None and head.rows.q is None:
-        return None, None, _chunks.statistics(head), (None, None, None), 1.0
+        return None, None, chunks.statistics(head), (None, None, None), 1.0
     reduced = head.rows.options.reduction != "none"
-    return _chunks.forward(head, wanted if reduced else (False, False, False), stats=stats)
+    return chunks.forward(head, wanted if reduced else (False, False, False), stats=stats)
 
 
 def _batched(g: Array) -> bool:
@@ -234,7 +236,7 @@ def _plus(one: Array, two: Array) -> Array:
     return two if one is None else one if two is None else one + two
 
 
-def _of_rows(head: Head, wanted: _chunks.Wanted, upstream: Any) -> list[Array]:
+def _of_rows(head: Head, wanted: chunks.Wanted, upstream: Any) -> list[Array]:
     """The gradients by what the rows tell, from logits that are formed again."""
     batch, wide = head.x.shape[:-1], head.rows.sum_dtype
     value, *rest = upstream
@@ -247,32 +249,32 @@ def _of_rows(head: Head, wanted: _chunks.Wanted, upstream: Any) -> list[Array]:
         g_stats = [None if g is None else g.to(wide).reshape(-1) for g in (g_loss, *g_stats)]
         parts = _stats_gradients(head, wanted, g_stats)
     else:
-        parts = _chunks.row_gradients(head, wanted, g_loss.to(wide).reshape(batch))
-    return _chunks.rounded(head, parts)
+        parts = chunks.row_gradients(head, wanted, g_loss.to(wide).reshape(batch))
+    return chunks.rounded(head, parts)
 
 
-def _stats_gradients(head: Head, wanted: _chunks.Wanted, upstream: list[Array]) -> tuple[Array, Array, Array]:
+def _stats_gradients(head: Head, wanted: chunks.Wanted, upstream: list[Array]) -> tuple[Array, Array, Array]:
     """The gradients by (loss, lse, entropy, confidence, log q) of each row, through the definition's functions."""
     given = [g for g in upstream if g is not None]
     counts = torch.stack([g != 0 for g in given]).any(0).reshape(head.x.shape[:-1])
 
     def visit(part: Rows, place: Any) -> None:
         own = [None if g is None else g[place] for g in upstream]
-        for block in _chunks.blocks(part):
+        for block in chunks.blocks(part):
             z = part.x[block].clone().requires_grad_()
             with torch.enable_grad():
-                told = _told(_chunks.cut(part, block)._replace(x=z), upstream)
+                told = _told(chunks.cut(part, block)._replace(x=z), upstream)
             pairs = [(out, g[block]) for out, g in zip(told, own, strict=True) if g is not None]
             part.x[block] = torch.autograd.grad([out for out, _ in pairs], z, [g for _, g in pairs])[0]
 
-    return _chunks.walk(head, visit, wanted, counts)
+    return chunks.walk(head, visit, wanted, counts)
 
 
 def _told(rows: Rows, upstream: list[Array]) -> list[Array]:
     """(loss, lse, entropy, confidence, log q) of each row, those without a cotangent None."""
-    lse, entropy, _, confidence = agnostic.moments(rows, _autograd)
+    lse, entropy, _, confidence = agnostic.moments(rows, functions)
     target = upstream[0] is not None or upstream[-1] is not None
-    loss, log_prob = agnostic.target_losses(rows, _autograd) if target else (None, None)
+    loss, log_prob = agnostic.target_losses(rows, functions) if target else (None, None)
     return [loss, lse, entropy, confidence, log_prob]
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import is_torch
-from ._definition import Array, namespace
-from .backends import cpu
+from .._call.arrays import is_torch
+from .._definition import Array, namespace
+from ..backends import cpu
 
 BLOCK = 4096  # classes whose products lie beside the sum at one time
 

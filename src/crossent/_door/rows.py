@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _misuse, _targets
-from ._arrays import (
+from .._call.arrays import (
     FLOATS,
     INTEGERS,
     as_float_array,
@@ -23,10 +22,11 @@ from ._arrays import (
     tracing,
     values,
 )
-from ._definition import Array, namespace
-from ._options import Binary, Call, Options, Rows
-from .backends import cpu
-from .errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
+from .._call.options import Binary, Call, Options, Rows
+from .._definition import Array, namespace
+from ..backends import cpu
+from ..errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
+from . import misuse, targets
 
 
 def class_axis(function: str, x: Array, axis: int | None) -> int:
@@ -159,18 +159,18 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
     function, classes = call.function, x.shape[axis]
     if classes == 0:
         raise ShapeError(f"input has no classes on axis {axis} — in {call}")
-    y, q = (None, None) if target is None else _targets.split_target(call, x, target, axis)
+    y, q = (None, None) if target is None else targets.split_target(call, x, target, axis)
     if q is not None and options.ignore_index >= 0:
         text = f"ignore_index={options.ignore_index} has no meaning for probability targets"
         raise OptionError(f"{text}: leave it out, and give ignored rows sample_weight 0 — in {call}")
     if options.check is not False:
         if target is not None:
-            _targets.check_structure(call, x, y, axis, options.axis)
+            targets.check_structure(call, x, y, axis, options.axis)
         if q is not None:
             check_probabilities(call, q, x, axis)
         if call.function != "nll_loss":
-            _misuse.look(call, x, y, axis)
-    known, ignored = (False, True) if y is None else _targets.look_at_indices(call, y, classes, options.ignore_index)
+            misuse.look(call, x, y, axis)
+    known, ignored = (False, True) if y is None else targets.look_at_indices(call, y, classes, options.ignore_index)
     sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     batch = (*x.shape[:axis], *x.shape[axis + 1 :])
     q = None if q is None else as_real(move_axis(q, axis, -1), sum_dtype, "target")
@@ -191,12 +191,12 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
 
 
 def check_probabilities(call: Call, q: Array, x: Array, axis: int) -> None:
-    """See _targets.check_probabilities, which has the messages; the kernels tell in one pass whether one is due."""
+    """See targets.check_probabilities, which has the messages; the kernels tell in one pass whether one is due."""
     if readable(q) and (is_numpy(q) or is_torch(q)):
         rows = move_axis(q.detach() if is_torch(q) else q, axis, -1)
-        if cpu.are_distributions(rows, _targets.SUM_TOLERANCE):
+        if cpu.are_distributions(rows, targets.SUM_TOLERANCE):
             return
-    _targets.check_probabilities(call, q, x, axis)
+    targets.check_probabilities(call, q, x, axis)
 
 
 def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
@@ -211,7 +211,7 @@ def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
     if options.check is not False:
         check_unit_interval(call, "target", target, "labels are 0 or 1, or probabilities; rescale them")
         if function == "binary_cross_entropy_with_logits":
-            _misuse.look_at_elements(call, x)
+            misuse.look_at_elements(call, x)
     weight = _broadcast(
         call, x, options.weight, "weight", sum_dtype, "one for each element, or a shape that broadcasts"
     )

@@ -1,6 +1,6 @@
 """The door of the linear losses: a call is checked once and becomes a Head, a linear layer with its rows.
 
-The rows are those of `_validate`, checked on a stand-in of the logits' shape that has no memory: the messages, the
+The rows are those of `_door.rows`, checked on a stand-in of the logits' shape that has no memory: the messages, the
 options and the canonical form are the same as `cross_entropy`'s.
 """
 
@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _validate
-from ._arrays import as_float_array, describe, detached, dtype_name, is_numpy, is_torch, like, move_axis
-from ._definition import Array, namespace
-from ._options import Call, Options, Rows
-from .errors import DtypeError, ShapeError
+from .._call.arrays import as_float_array, describe, detached, dtype_name, is_numpy, is_torch, like, move_axis
+from .._call.options import Call, Options, Rows
+from .._definition import Array, namespace
+from ..errors import DtypeError, ShapeError
+from . import rows as door
 
 
 class Head(NamedTuple):
@@ -55,7 +55,7 @@ def head(
         raise DtypeError(f"{text}: give both in one dtype — in {call}")
     x, target, options = _shifted(call, x, target, options)
     shape = (*x.shape[:-1], *weight.shape[:-1])
-    rows = _validate.canonical(
+    rows = door.canonical(
         call, _stand_in(x, shape, casts or x.dtype), target, x.ndim - 1, dataclasses.replace(options, axis=-1)
     )
     return Head(x, weight, bias, rows, casts or _product_dtype(x))
@@ -189,7 +189,7 @@ def _linear(x: Array, head: Head) -> Array:
         return sys.modules["torch"].nn.functional.linear(x, weight, bias)
     xp = namespace(x)
     x, weight = (xp.astype(part, head.dtype, copy=False) for part in (x, weight))
-    with np.errstate(all="ignore") if is_numpy(x) else contextlib.nullcontext():  # see _products
+    with np.errstate(all="ignore") if is_numpy(x) else contextlib.nullcontext():  # see products
         z = xp.matmul(x, xp.matrix_transpose(weight))
     return z if bias is None else z + xp.astype(bias, head.dtype, copy=False)
 

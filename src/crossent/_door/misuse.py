@@ -2,7 +2,7 @@
 
 With check="auto" the first calls from each place in the caller's code (or of each loss object) are looked at, a few
 rows of each; afterwards a call costs one look into a dictionary. check=True looks at every row of every call. Nothing
-is read that lies on a GPU or has no values yet. The words are the rules' own (`_rules`).
+is read that lies on a GPU or has no values yet. The words are the rules' own (`_mistakes`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import detached, is_torch, move_axis, readable, values
-from ._definition import Array
-from ._options import Call, Options
-from ._rules import RULES, floor_of_softmax
-from ._targets import is_compiling, warn
+from .._call.arrays import detached, is_torch, move_axis, readable, values
+from .._call.options import Call, Options
+from .._definition import Array
+from .._mistakes import RULES, floor_of_softmax
+from .targets import is_compiling, warn
 
 __all__ = ["LOOKS", "forget", "look", "look_afterwards", "look_at_elements"]
 

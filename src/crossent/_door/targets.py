@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import INTEGERS, describe, dtype_name, is_jax, is_torch, like, readable, values
-from ._definition import Array, namespace
-from ._options import Call
-from ._rules import RULES
-from .errors import ClassIndexError, DtypeError, MisuseWarning, ProbabilityError, ShapeError
+from .._call.arrays import INTEGERS, describe, dtype_name, is_jax, is_torch, like, readable, values
+from .._call.options import Call
+from .._definition import Array, namespace
+from .._mistakes import RULES
+from ..errors import ClassIndexError, DtypeError, MisuseWarning, ProbabilityError, ShapeError
 
 SUM_TOLERANCE = 1e-2  # of a row of probabilities; sixteen-bit softmax over many classes is off by a few thousandths
 

@@ -1,0 +1,1 @@
+"""What a call is: arrays at the door of any library, the options as one frozen object, the canonical form."""

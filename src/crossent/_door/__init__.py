@@ -1,0 +1,1 @@
+"""The door: what is checked, once, and every message about it."""
