@@ -3,7 +3,7 @@
 # make test-all   everything: slow cases and JAX
 # make sanitize   the conformance suite over kernels built under AddressSanitizer, then under ThreadSanitizer (g++)
 # make lint       ruff and mypy, both strict
-# make docs       the API pages, written to build/docs
+# make docs       the documentation, written to build/docs; a warning or a broken link fails it
 # make rules      docs/rules.md, from the table of rules
 
 PYTHON ?= python3
@@ -52,7 +52,8 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 docs: $(INSTALLED)
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs crossent '!crossent._' '!crossent.cli' '!crossent.backends'
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
+	@echo "The front page: build/docs/index.html"
 
 rules: $(INSTALLED)
 	$(BIN)/python -c 'from crossent.checks.rules import page; print(page(), end="")' > docs/rules.md

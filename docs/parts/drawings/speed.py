@@ -1,0 +1,94 @@
+"""Times and memory of the last full benchmark, as benchmarks/RESULTS.md has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .. import results
+from .style import Theme
+
+BACKWARD = "forward + backward"
+MEBIBYTE = 2.0**20
+
+
+def _chosen(cases: results.Cases, wanted: Callable[[str], bool], least: int = 2) -> results.Cases:
+    """The cases that are wanted and have several libraries."""
+    return {name: found for name, found in cases.items() if wanted(name) and len(found) >= least}
+
+
+def _bars(axes: Axes, cases: results.Cases, unit: float, theme: Theme, ordinate: str) -> None:
+    """Horizontal bars, a group a case, a colour a library, shades of grey for what no library can go below."""
+    names = list(dict.fromkeys(name for found in cases.values() for name in found))
+    extra = iter(("#b07aa1", "#8c6d31", "#9c9ede", "#637939", "#ad494a"))
+    plain = {name: next(extra, theme.faint) for name in names if theme.of(name) == theme.faint and "copy" not in name}
+    height = 0.8 / len(names)
+    for place, name in enumerate(names):
+        spots = [i + height * place for i, found in enumerate(cases.values()) if name in found]
+        values = [found[name] / unit for found in cases.values() if name in found]
+        colour = _shade(theme, name, plain)
+        axes.barh(spots, values, height * 0.9, color=colour, label=name)
+    axes.set_yticks(np.arange(len(cases)) + 0.4 - height / 2, [_short(name) for name in cases])
+    axes.invert_yaxis()
+    axes.set(xscale="log", xlabel=ordinate)
+    axes.grid(visible=False, axis="y")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+
+
+def _shade(theme: Theme, name: str, plain: dict[str, str]) -> str:
+    """A library's colour; torch.compile and torch chunked apart from torch itself."""
+    if name in plain:
+        return plain[name]
+    if name.startswith("torch") and name != "torch eager":
+        return {"torch.compile": "#e5a84b", "torch chunked": "#c77b58"}.get(name, theme.torch)
+    return theme.of(name)
+
+
+def _short(name: str) -> str:
+    """A case's name on two lines."""
+    kind, _, rest = name.partition(" ")
+    numbers, _, what = rest.partition(", ")
+    return f"{kind} {numbers}\n{what.replace(f', {BACKWARD}', '').replace('torch, ', '')}"
+
+
+def _figure(theme: Theme, cases: results.Cases, unit: float, ordinate: str) -> Figure:
+    """The picture of some cases."""
+    if not cases:
+        raise ValueError("no such case in benchmarks/RESULTS.md: its tables have changed")
+    figure = Figure(figsize=(8.4, 0.9 + 0.95 * len(cases)), layout="constrained")
+    _bars(figure.subplots(), cases, unit, theme, ordinate)
+    return figure
+
+
+def draw_speed(theme: Theme) -> Figure:
+    """Forward and backward of large batches."""
+    seconds, _ = results.read()
+    large = _chosen(seconds, lambda name: BACKWARD in name and name.startswith("cross_entropy") and "32000" in name)
+    return _figure(theme, large, 1e-3, "milliseconds (logarithmic)")
+
+
+def draw_small(theme: Theme) -> Figure:
+    """Forward and backward of small batches, where the call is everything."""
+    seconds, _ = results.read()
+    sizes = ("32×2,", "64×10,", "256×100,", "64×1000,", "512×128,")
+    small = _chosen(seconds, lambda name: name.startswith("cross_entropy float32") and name.endswith(BACKWARD)
+                    and any(size in name for size in sizes))  # fmt: skip
+    return _figure(theme, small, 1e-6, "microseconds (logarithmic)")
+
+
+def draw_memory(theme: Theme) -> Figure:
+    """Peak memory beyond the inputs."""
+    _, sizes = results.read()
+    return _figure(
+        theme, _chosen(sizes, lambda name: BACKWARD in name), MEBIBYTE, "MiB beyond the inputs (logarithmic)"
+    )
+
+
+def draw_linear(theme: Theme) -> Figure:
+    """A linear layer with its loss."""
+    seconds, _ = results.read()
+    linear = _chosen(seconds, lambda name: name.startswith("linear") and BACKWARD in name and "32000" in name)
+    return _figure(theme, linear, 1e-3, "milliseconds (logarithmic)")
