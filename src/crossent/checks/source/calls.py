@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from .attributes import bound
+from .classes import fields
+from .layers import apply_layer
+from .libraries import call_api
 from .machine import DEEPEST, Frame, Machine, own_members
+from .methods import call_method
+from .sequences import keep_parts, run_parts
 from .values import (
     NONE,
     UNKNOWN,
@@ -27,17 +33,13 @@ from .values import (
     tensor,
 )
 
-__all__ = ["bound", "call", "call_function", "instantiate"]
+__all__ = ["call", "call_function", "instantiate"]
 
 ENTRIES = ("__call__", "forward", "call")
 
 
 def call(machine: Machine, callee: Value, args: Args, node: ast.Call) -> Value:
     """What a call gives."""
-    from .layers import apply_layer
-    from .libraries import call_api
-    from .methods import call_method
-
     if isinstance(callee, Api):
         return _super(machine, args) if callee.name == "builtins.super" else call_api(machine, callee.name, args, node)
     if isinstance(callee, Function):
@@ -81,21 +83,8 @@ def _call_partial(machine: Machine, callee: Partial, args: Args, node: ast.Call)
     return UNKNOWN if callee.wrap == "grad" else value
 
 
-def bound(machine: Machine, function: Function, owner: Value, node: ast.AST) -> Value:
-    """A function as a method of owner; a property is called at once."""
-    names = [getattr(d, "id", getattr(d, "attr", "")) for d in getattr(function.node, "decorator_list", [])]
-    if "staticmethod" in names:
-        return function
-    method = Function(function.node, function.module, function.scope, owner, function.home, function.opaque)
-    if {"property", "cached_property"} & set(names):
-        return call_function(machine, method, Args((), {}), node)
-    return method
-
-
 def call_instance(machine: Machine, callee: Instance, args: Args, node: ast.Call) -> Value:
     """model(x): the method that its library calls."""
-    from .layers import run_parts
-
     for name in ENTRIES:
         for base in own_members(callee):
             member = base.members.get(name)
@@ -110,8 +99,6 @@ def call_instance(machine: Machine, callee: Instance, args: Args, node: ast.Call
 
 def instantiate(machine: Machine, of: Class, args: Args, node: ast.AST, number: Any = None) -> Value:
     """An object of a class of the project: its __init__ is run, or its fields are filled."""
-    from .classes import fields
-
     path = tuple(id(frame.function.node) for frame in machine.frames if frame.function is not None)
     instance = Instance(of, (id(node), *path) if number is None else number)
     init = next((c.members["__init__"] for c in own_members(instance) if "__init__" in c.members), None)
@@ -133,16 +120,6 @@ def _fill(machine: Machine, instance: Instance, names: list[str], args: Args) ->
         value = args.get(index, name)
         default = instance.of.members.get(name, UNKNOWN) if args.exact else UNKNOWN
         machine.store(instance.number, name, value if value is not None else default)
-
-
-def keep_parts(machine: Machine, instance: Instance, args: Args) -> None:
-    """A class derived from Sequential keeps its layers."""
-    from .layers import parts_of
-
-    if any(
-        isinstance(base, Api) and base.name.endswith("Sequential") for c in own_members(instance) for base in c.bases
-    ):
-        machine.store(instance.number, "#parts", parts_of(args))
 
 
 def call_function(machine: Machine, function: Function, args: Args, node: ast.AST, *, generic: bool = False) -> Value:
@@ -168,12 +145,9 @@ def call_function(machine: Machine, function: Function, args: Args, node: ast.AS
 
 def _body(machine: Machine, frame: Frame, function: Function) -> Value:
     """The function's value: the join of what it returns; functions in it that nobody called are looked at too."""
-    from .expressions import evaluate
-    from .statements import run
-
     if isinstance(function.node, ast.Lambda):
-        return evaluate(machine, function.node.body)
-    run(machine, function.node.body)
+        return machine.evaluate(function.node.body)
+    machine.run(function.node.body)
     for inner in frame.nested:
         if inner.node not in machine.seen:
             call_function(machine, inner, Args((), {}, exact=False), inner.node, generic=True)
@@ -201,8 +175,6 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 def _bind_parameters(machine: Machine, frame: Frame, function: Function, args: Args, *, generic: bool) -> None:
     """Give each parameter its argument, its default, or nothing known."""
-    from .expressions import evaluate
-
     spec = function.node.args
     names = [parameter.arg for parameter in [*spec.posonlyargs, *spec.args]]
     given = list(args.positional) if args.exact else []
@@ -220,7 +192,7 @@ def _bind_parameters(machine: Machine, frame: Frame, function: Function, args: A
         if name in bound_names:
             value = bound_names[name]
         elif default is not None and args.exact and not generic:
-            value = evaluate(machine, default)
+            value = machine.evaluate(default)
         else:
             value = tensor()
         machine.state[frame.number, name] = value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 
-from .expressions import evaluate, scope_here
 from .machine import Machine
 from .values import UNKNOWN, Api, Class, Function, Value
 
@@ -67,7 +66,7 @@ FLAX = ("flax.linen.Module", "equinox.Module", "linen.Module")
 def define_function(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     """Bind a function's name."""
     for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]:
-        evaluate(machine, default)
+        machine.evaluate(default)
     function = _function(machine, node)
     machine.bind(node.name, function)
     if machine.frame.function is None:
@@ -78,7 +77,7 @@ def define_function(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionD
 
 def _function(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
     opaque = not all(_last_name(decorator) in PLAIN for decorator in node.decorator_list)
-    return Function(node, machine.module, scope_here(machine), opaque=opaque)
+    return Function(node, machine.module, machine.scope_here, opaque=opaque)
 
 
 def _last_name(decorator: ast.expr) -> str:
@@ -90,7 +89,7 @@ def _last_name(decorator: ast.expr) -> str:
 
 def define_class(machine: Machine, node: ast.ClassDef) -> None:
     """Bind a class: its methods, and the constants of its body."""
-    bases = tuple(evaluate(machine, base) for base in node.bases)
+    bases = tuple(machine.evaluate(base) for base in node.bases)
     members: dict[str, Value] = {}
     of = Class(node, machine.module, bases, members, machine.frame.number)
     for statement in node.body:
@@ -100,7 +99,7 @@ def define_class(machine: Machine, node: ast.ClassDef) -> None:
                 function.node, function.module, function.scope, home=of, opaque=function.opaque
             )
         elif isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
-            value = evaluate(machine, statement.value)
+            value = machine.evaluate(statement.value)
             for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
                 if isinstance(target, ast.Name):
                     members[target.id] = value

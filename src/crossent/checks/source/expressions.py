@@ -6,14 +6,12 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import calls
-from .machine import Machine, own_members
+from .attributes import item_of, of_module
+from .machine import Machine
 from .operations import attribute_of_tensor, combined, compared, negated, subscripted
 from .values import (
     UNKNOWN,
-    Api,
     Args,
-    Class,
     Constant,
     Function,
     Instance,
@@ -23,14 +21,13 @@ from .values import (
     Mapping,
     Method,
     ModuleValue,
-    Super,
     Tensor,
     Value,
     join,
     tensor,
 )
 
-__all__ = ["evaluate", "evaluate_all", "item_of", "scope_here", "truth"]
+__all__ = ["evaluate", "evaluate_all", "truth"]
 
 
 def evaluate(machine: Machine, node: ast.expr) -> Value:
@@ -70,7 +67,7 @@ def _name(machine: Machine, node: ast.Name) -> Value:
         return Constant(False)
     value = machine.lookup(node.id)
     if isinstance(value, Lazy):
-        value = _of_module(machine, ModuleValue(value.module), value.name)
+        value = of_module(machine, ModuleValue(value.module), value.name)
         machine.bind(node.id, value)
     return value
 
@@ -85,78 +82,13 @@ def _attribute(machine: Machine, node: ast.Attribute) -> Value:
     return value
 
 
-def item_of(machine: Machine, owner: Value, name: str, node: ast.AST) -> Value:
-    """owner.name; a Method where only the library knows what it is."""
-    if isinstance(owner, Api):
-        return Api(f"{owner.name}.{name}")
-    if isinstance(owner, ModuleValue):
-        return _of_module(machine, owner, name)
-    if isinstance(owner, Instance):
-        return _of_instance(machine, owner, name, node)
-    if isinstance(owner, Super):
-        return _of_super(machine, owner, name, node)
-    if isinstance(owner, Class):
-        for base in own_members(Instance(owner, None)):
-            if name in base.members:
-                return base.members[name]
-        return UNKNOWN
-    if isinstance(owner, Layer):
-        stored = machine.attribute(owner.number, name)
-        return stored if stored is not None else Method(owner, name, node)
-    if isinstance(owner, Mapping) and owner.record and name in owner.items:
-        return owner.items[name]
-    return Method(owner, name, node)
-
-
-def _of_module(machine: Machine, owner: ModuleValue, name: str) -> Value:
-    """A name of a module of the project, which is run the first time it is asked; or a module inside a package."""
-    from .lint import load
-
-    load(machine.project, owner.module)
-    if name in owner.module.names:
-        value: Value = owner.module.names[name]
-        if isinstance(value, Lazy):
-            owner.module.names[name] = UNKNOWN  # for modules that import each other
-            value = owner.module.names[name] = _of_module(machine, ModuleValue(value.module), value.name)
-        return value
-    inner = machine.project.find(name, 1, owner.module.path) if owner.module.path.endswith("__init__.py") else None
-    return UNKNOWN if inner is None else ModuleValue(inner)
-
-
-def _of_instance(machine: Machine, owner: Instance, name: str, node: ast.AST) -> Value:
-    """An attribute of an object: stored, or a method or value of its classes."""
-    stored = machine.attribute(owner.number, name)
-    if stored is not None:
-        return stored
-    if name == "training":
-        return Constant(True)
-    for base in own_members(owner):
-        member = base.members.get(name)
-        if isinstance(member, Function):
-            return calls.bound(machine, member, owner, node)
-        if member is not None:
-            return member
-    return Method(owner, name, node)
-
-
-def _of_super(machine: Machine, owner: Super, name: str, node: ast.AST) -> Value:
-    """A method of the classes after the one that asks."""
-    classes = list(own_members(owner.of))
-    later = classes[classes.index(owner.after) + 1 :] if owner.after in classes else []
-    for base in later:
-        member = base.members.get(name)
-        if isinstance(member, Function):
-            return calls.bound(machine, member, owner.of, node)
-    return Method(owner, name, node)
-
-
 def _call(machine: Machine, node: ast.Call) -> Value:
     function = node.func
     if isinstance(function, ast.Attribute):
         callee = item_of(machine, evaluate(machine, function.value), function.attr, function)
     else:
         callee = evaluate(machine, function)
-    return calls.call(machine, callee, arguments(machine, node), node)
+    return machine.call(callee, arguments(machine, node), node)
 
 
 def arguments(machine: Machine, node: ast.Call) -> Args:
@@ -267,20 +199,12 @@ def slice_bounds(bounds: list[Value | None]) -> Value:
 
 
 def _lambda(machine: Machine, node: ast.Lambda) -> Value:
-    function = Function(node, machine.module, scope_here(machine))
+    function = Function(node, machine.module, machine.scope_here)
     machine.frame.nested.append(function)
     return function
 
 
-def scope_here(machine: Machine) -> tuple[int, ...]:
-    """The frames that a function defined here can see."""
-    frame = machine.frame
-    return frame.scope if frame.number == frame.module.number else (frame.number, *frame.scope)
-
-
 def _comprehension(machine: Machine, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:
-    from .statements import assign
-
     for generator in node.generators:
         source = evaluate(machine, generator.iter)
         element = source.rest if isinstance(source, Items) and source.rest is not None else tensor()
@@ -288,18 +212,16 @@ def _comprehension(machine: Machine, node: ast.ListComp | ast.SetComp | ast.Gene
             element = source.items[0]
             for other in source.items[1:]:
                 element = join(element, other)
-        assign(machine, generator.target, element)
+        machine.assign(generator.target, element)
         for condition in generator.ifs:
             evaluate(machine, condition)
     return Items((), exact=False, rest=evaluate(machine, node.elt))
 
 
 def _dict_comprehension(machine: Machine, node: ast.DictComp) -> Value:
-    from .statements import assign
-
     for generator in node.generators:
         evaluate(machine, generator.iter)
-        assign(machine, generator.target, tensor())
+        machine.assign(generator.target, tensor())
     evaluate(machine, node.key)
     evaluate(machine, node.value)
     return UNKNOWN

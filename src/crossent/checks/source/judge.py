@@ -228,16 +228,14 @@ def _accumulates(machine: Machine) -> bool:
 
 def trainer(machine: Machine, model: Value | None, loss: Value | None, node: ast.Call) -> None:
     """A model and the loss that a library will train it with."""
-    from .calls import call
-
     name = loss.name if isinstance(loss, (Layer, Api)) else ""
     kind = LOSS_LAYERS.get(canonical(name))
     if kind is None or model is None:
         return
     if isinstance(model, Class):
-        model = call(machine, model, Args((), {}, node, exact=False), node)
+        model = machine.call(model, Args((), {}, node, exact=False), node)
     if isinstance(model, (Instance, Layer)):
-        out = call(machine, model, Args((tensor(),), {}, node), node)
+        out = machine.call(model, Args((tensor(),), {}, node), node)
         if isinstance(out, Tensor):
             skorch = isinstance(node.func, (ast.Name, ast.Attribute)) and "NLL" in name
             if not skorch:

@@ -8,6 +8,7 @@ from . import judge
 from .machine import Machine
 from .names import LOSS_LAYERS, LOSSES, Loss, canonical
 from .operations import reshaped
+from .sequences import run_parts
 from .values import NONE, UNKNOWN, Api, Args, Constant, Items, Layer, Tensor, Value, tensor
 
 __all__ = ["apply_layer", "call", "call_method", "compiled"]
@@ -122,8 +123,6 @@ def _output(machine: Machine, layer: Layer) -> Value:
     parts = machine.attribute(layer.number, "#parts")
     if not isinstance(parts, Items) or not parts.items:
         return tensor()
-    from .layers import run_parts
-
     node = layer.args.node or ast.Call(ast.Name("model", ast.Load()), [], [])
     return run_parts(machine, Items(parts.items, exact=False), tensor(), node)
 

@@ -9,9 +9,10 @@ from . import judge, keras
 from .machine import Machine
 from .names import LOSS_LAYERS
 from .operations import reshaped
-from .values import UNKNOWN, Args, Items, Layer, Mapping, Tensor, Value, tensor
+from .sequences import parts_of, run_parts
+from .values import UNKNOWN, Args, Items, Layer, Tensor, Value, tensor
 
-__all__ = ["apply_layer", "layer_item", "make_layer", "parts_of", "run_parts"]
+__all__ = ["apply_layer", "make_layer"]
 
 PASSING = [
     "Identity",
@@ -85,40 +86,6 @@ def _has_head(name: str, args: Args) -> bool:
     return str(called).startswith(tuple(BACKBONES))
 
 
-def parts_of(args: Args) -> Items:
-    """The layers of Sequential(…): given one by one, as a list, or by name."""
-    first = args.get(0)
-    if len(args.positional) == 1 and isinstance(first, Mapping):
-        return Items(tuple(first.items.values()))
-    if len(args.positional) == 1 and isinstance(first, Items):
-        return first
-    hidden = [index for index, value in enumerate(args.positional) if value is UNKNOWN]
-    if args.exact:
-        return Items(args.positional)
-    return Items(args.positional[hidden[-1] + 1 :] if hidden else (), exact=False)
-
-
-def run_parts(machine: Machine, parts: Items, x: Value, node: ast.Call) -> Value:
-    """One layer after another; before the known ones anything may happen."""
-    from .calls import call
-
-    value: Value = x if parts.exact else tensor()
-    for part in parts.items:
-        value = call(machine, part, Args((value,), {}, node), node) if part is not UNKNOWN else tensor()
-    return value
-
-
-def layer_item(machine: Machine, owner: Value, key: Value) -> Value:
-    """model[-1] of a sequence."""
-    from .operations import _item
-
-    parts = machine.attribute(owner.number, "#parts") if isinstance(owner, Layer) else None
-    if isinstance(parts, Items):
-        found = _item(parts, key)
-        return found if not isinstance(found, Items) else UNKNOWN
-    return tensor()
-
-
 def apply_layer(machine: Machine, layer: Layer, args: Args, node: ast.Call) -> Value:
     """layer(x)."""
     if layer.name in LOSS_LAYERS:
@@ -178,12 +145,10 @@ def _width(value: Any) -> int | None:
 
 def _model(machine: Machine, layer: Layer, node: ast.Call) -> Value:
     """A model with a head that may have been replaced."""
-    from .calls import call
-
     for name in HEADS:
         head = machine.attribute(layer.number, name)
         if isinstance(head, Items):
             return run_parts(machine, head, tensor(), node)
         if head is not None:
-            return call(machine, head, Args((tensor(ndim=2),), {}, node), node) if head is not UNKNOWN else tensor()
+            return machine.call(head, Args((tensor(ndim=2),), {}, node), node) if head is not UNKNOWN else tensor()
     return tensor()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import judge, keras
+from .attributes import item_of
 from .layers import make_layer
 from .machine import Machine
 from .names import FUNCTIONS, LOSSES, canonical
@@ -252,8 +253,6 @@ def _record(machine: Machine, args: Args, node: ast.Call) -> Value:
 
 
 def _getattr(machine: Machine, args: Args, node: ast.Call) -> Value:
-    from .expressions import item_of
-
     name = args.constant(1)
     return (
         item_of(machine, args.positional[0], name, node) if isinstance(name, str) and len(args.positional) else UNKNOWN
@@ -295,11 +294,9 @@ def _loss_number(machine: Machine, args: Args, node: ast.Call) -> Value:
 
 def _map_fn(machine: Machine, args: Args, node: ast.Call) -> Value:
     """tree_map and such: the function is run for its mistakes."""
-    from .calls import call
-
     of = args.get(0)
     if isinstance(of, (Function, Partial)):
-        call(machine, of, Args((), {}, node, exact=False), node)
+        machine.call(of, Args((), {}, node, exact=False), node)
     return UNKNOWN
 
 
@@ -364,11 +361,9 @@ SPECIAL: dict[str, Callable[[Machine, Args, ast.Call], Value]] = {
 
 def _checkpoint(machine: Machine, args: Args, node: ast.Call) -> Value:
     """checkpoint(f, x) gives f(x)."""
-    from .calls import call
-
     if not args.positional or isinstance(args.positional[0], Api):
         return tensor()
-    return call(machine, args.positional[0], Args(args.positional[1:], {}, node, args.exact), node)
+    return machine.call(args.positional[0], Args(args.positional[1:], {}, node, args.exact), node)
 
 
 SPECIAL["torch.utils.checkpoint.checkpoint"] = _checkpoint

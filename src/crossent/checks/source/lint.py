@@ -10,17 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .calls import call_function, instantiate
-from .machine import STEPS, Found, Frame, Machine, OutOfBudgetError
+from .evaluator import Evaluator, settle, top
+from .machine import STEPS, Found, Machine, OutOfBudgetError
 from .project import Module, Project
 from .reading import mentions
-from .statements import run
 from .values import UNKNOWN, Args, Class, Function, Instance
 
-__all__ = ["load", "look_at"]
+__all__ = ["look_at"]
 
 FIRST = ("__init__", "setup", "build", "build_model", "configure_model", "_build", "init_model", "create_model")
-STEPS_OF_IMPORT = 15_000
-LOADS = 25  # modules that one file may have read though no word in them matters
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.]+))", re.MULTILINE)
 WORD = re.compile(r"\w+")
 
@@ -30,10 +28,10 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None]) -
     if not (module.source.interesting or _trains(project, module)) or module.source.tree is None:
         return
     project.loads = 0
-    machine = Machine(project, module, report)
+    machine = Evaluator(project, module, report)
     with _budget(module), contextlib.suppress(RecursionError):  # what was found so far stands
-        _top(machine, module)
-    _settle(machine, module)
+        top(machine, module)
+    settle(machine, module)
     worth = _worth_a_look(module)
     with _budget(module):
         for function in list(machine.functions):
@@ -65,42 +63,6 @@ def _trains(project: Project, module: Module) -> bool:
         if found is not None and (found.source.interesting or found.path.endswith("__init__.py")):
             return True
     return False
-
-
-def _top(machine: Machine, module: Module) -> None:
-    """The module's own statements, and the functions in them."""
-    tree = module.source.tree
-    assert tree is not None
-    machine.frames.append(Frame(module.number, module, ()))
-    module.running = True
-    try:
-        run(machine, tree.body)
-    finally:
-        module.running = False
-
-
-def _settle(machine: Machine, module: Module) -> None:
-    """What the module's code has made becomes the ground on which its functions run."""
-    del machine.frames[1:]
-    module.names = {key[1]: value for key, value in machine.state.items() if key[0] == module.number}
-    rest = {key: value for key, value in machine.state.items() if key[0] != module.number}
-    machine.project.heap.update(rest)
-    machine.state = {}
-
-
-def load(project: Project, module: Module) -> None:
-    """Run a module that another one imports, once, for its names."""
-    if module.ready or module.running:
-        return
-    module.ready = True
-    project.loads += 1
-    worth = module.source.interesting or module.path.endswith("__init__.py") or project.loads <= LOADS
-    if not worth or module.source.tree is None:
-        return
-    machine = Machine(project, Module(module.source, 0), lambda _: None, STEPS_OF_IMPORT)
-    with contextlib.suppress(OutOfBudgetError, RecursionError):
-        _top(machine, module)
-    _settle(machine, module)
 
 
 def _worth_a_look(module: Module) -> set[ast.AST]:

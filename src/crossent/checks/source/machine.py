@@ -1,17 +1,21 @@
-"""The state of a run over one file: names and attributes on the path taken so far, frames, a budget, and findings."""
+"""The state of a run over one file: names and attributes on the path taken so far, frames, a budget, and findings.
+
+What expressions, statements and calls mean is told by `evaluator.Evaluator`, which the parts below it do not import.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .project import Module, Project
-from .values import UNKNOWN, Api, Class, Function, Instance, Place, Value, join
+from .values import UNKNOWN, Api, Args, Class, Function, Instance, Place, Value, join
 
-__all__ = ["DEEPEST", "STEPS", "Found", "Frame", "Machine", "OutOfBudgetError", "place_of"]
+__all__ = ["DEEPEST", "STEPS", "Found", "Frame", "Loop", "Machine", "OutOfBudgetError", "own_members", "place_of"]
 
 STEPS = 60_000  # statements and expressions a file may take
 DEEPEST = 9
@@ -69,8 +73,28 @@ def place_of(module: Module, node: ast.AST) -> Place:
     return Place(module.path, line, column + 1, end_line or line, (end_column or column) + 1)
 
 
-class Machine:
+class Machine(ABC):
     """What statements and expressions act on."""
+
+    @abstractmethod
+    def evaluate(self, node: ast.expr) -> Value:
+        """What is known of an expression; mistakes inside it are reported."""
+
+    @abstractmethod
+    def run(self, body: Sequence[ast.stmt]) -> bool:
+        """Run statements in turn; False where the path ends (return, raise, break, continue)."""
+
+    @abstractmethod
+    def assign(self, target: ast.expr, value: Value) -> None:
+        """Bind a name, several names, an attribute or an item."""
+
+    @abstractmethod
+    def call(self, callee: Value, args: Args, node: ast.Call) -> Value:
+        """What a call gives."""
+
+    @abstractmethod
+    def load(self, module: Module) -> None:
+        """Run a module that another one imports, once, for its names."""
 
     def __init__(self, project: Project, main: Module, report: Callable[[Found], None], budget: int = STEPS) -> None:
         self.project = project
@@ -94,6 +118,12 @@ class Machine:
     def module(self) -> Module:
         """The module whose code runs."""
         return self.frames[-1].module
+
+    @property
+    def scope_here(self) -> tuple[int, ...]:
+        """The frames that a function defined here can see."""
+        frame = self.frame
+        return frame.scope if frame.number == frame.module.number else (frame.number, *frame.scope)
 
     def step(self) -> None:
         """Count; give up on a file that takes too long."""

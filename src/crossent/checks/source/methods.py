@@ -6,8 +6,11 @@ import ast
 from dataclasses import replace
 
 from . import judge, keras
+from .layers import apply_layer
+from .libraries import apply
 from .machine import Machine, own_members
 from .operations import mark_threshold, reshaped
+from .sequences import keep_parts, run_parts
 from .values import (
     NONE,
     PROBABILITIES,
@@ -113,10 +116,8 @@ def call_method(machine: Machine, method: Method, args: Args, node: ast.Call) ->
 
 def _rebind(machine: Machine, node: ast.AST, value: Value) -> None:
     """The name or attribute whose list was changed in place has a new value."""
-    from .statements import assign
-
     if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute, ast.Subscript)):
-        assign(machine, node.value, value)
+        machine.assign(node.value, value)
 
 
 def _of_items(machine: Machine, owner: Items, name: str, args: Args, node: ast.AST) -> Value:
@@ -165,8 +166,6 @@ def _of_mapping(machine: Machine, owner: Mapping, name: str, args: Args, node: a
 
 
 def _of_layer(machine: Machine, owner: Layer, name: str, args: Args, node: ast.Call) -> Value:
-    from .layers import apply_layer
-
     if owner.name.startswith("keras."):
         return keras.call_method(machine, owner, name, args, node)
     if name in ITSELF:
@@ -191,10 +190,8 @@ def _add_part(machine: Machine, owner: Layer | Instance, part: Value) -> None:
 
 def _of_instance(machine: Machine, owner: Instance, name: str, args: Args, node: ast.Call) -> Value:
     """What modules of every kind have: to, eval, add_module; apply of Flax; compile and fit of Keras."""
-    from .calls import call_instance
-
     if name == "apply" and _is_flax(owner):
-        out = call_instance(machine, owner, _without_variables(args, node), node)
+        out = machine.call(owner, _without_variables(args, node), node)
         mutable = args.keywords.get("mutable")
         return Items((out, UNKNOWN)) if mutable is not None and mutable != Constant(False) else out
     if name in ("bind",) and _is_flax(owner):
@@ -208,7 +205,7 @@ def _of_instance(machine: Machine, owner: Instance, name: str, args: Args, node:
         _add_part(machine, owner, args.positional[1])
         return NONE
     if name == "compile":
-        out = call_instance(machine, owner, Args((tensor(),), {}, node), node)
+        out = machine.call(owner, Args((tensor(),), {}, node), node)
         keras.compiled(machine, out, args, node)
         return NONE
     return tensor()
@@ -230,14 +227,10 @@ def _is_flax(owner: Instance) -> bool:
 
 def _of_super(machine: Machine, owner: Super, name: str, args: Args, node: ast.Call) -> Value:
     """super().__init__(…) of a class derived from Sequential; super().forward(x) of one."""
-    from .calls import keep_parts
-
     if name == "__init__":
         keep_parts(machine, owner.of, args)
         return NONE
     if name in ("forward", "__call__") and isinstance(machine.attribute(owner.of.number, "#parts"), Items):
-        from .layers import run_parts
-
         parts = machine.attribute(owner.of.number, "#parts")
         return run_parts(machine, parts, args.get(0) or tensor(), node) if isinstance(parts, Items) else tensor()
     return tensor()
@@ -247,8 +240,6 @@ def _of_super(machine: Machine, owner: Super, name: str, args: Args, node: ast.C
 
 
 def _of_tensor(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Call) -> Value:
-    from .libraries import apply
-
     if name in ("softmax", "log_softmax") and _names_an_axis(args):
         return judge.softmax(machine, name, "Tensor", x, args, node, method=True)
     if name in ("sigmoid", "sigmoid_", "exp", "log", "argmax", "round") and (
@@ -284,8 +275,6 @@ def _names_an_axis(args: Args) -> bool:
 
 def _exp(machine: Machine, x: Tensor, node: ast.Call) -> Value:
     """x.exp(), as exp(x)."""
-    from .libraries import apply
-
     function = node.func
     if not isinstance(function, ast.Attribute):
         return tensor()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .machine import Machine
-from .values import PROBABILITIES, UNKNOWN, Constant, Items, Mapping, Method, Root, Tensor, Value, join, tensor
+from .values import PROBABILITIES, UNKNOWN, Constant, Items, Layer, Mapping, Method, Root, Tensor, Value, join, tensor
 
 __all__ = ["attribute_of_tensor", "combined", "compared", "mark_threshold", "negated", "reshaped", "subscripted"]
 
@@ -182,9 +182,7 @@ def subscripted(machine: Machine, node: ast.Subscript, owner: Value, key: Value)
         return _selected(owner, node, key)
     if isinstance(owner, Method):
         return tensor()
-    from .layers import layer_item
-
-    return layer_item(machine, owner, key)
+    return _layer_item(machine, owner, key)
 
 
 def _hashable(value: Any) -> bool:
@@ -218,6 +216,15 @@ def _item(owner: Items, key: Value) -> Value:
         if owner.exact
         else owner.rest or tensor()
     )
+
+
+def _layer_item(machine: Machine, owner: Value, key: Value) -> Value:
+    """model[-1] of a sequence."""
+    parts = machine.attribute(owner.number, "#parts") if isinstance(owner, Layer) else None
+    if isinstance(parts, Items):
+        found = _item(parts, key)
+        return found if not isinstance(found, Items) else UNKNOWN
+    return tensor()
 
 
 def _selected(x: Tensor, node: ast.Subscript, key: Value) -> Value:

@@ -184,9 +184,7 @@ def _import_all(machine: Machine, node: ast.ImportFrom, source: ModuleValue | No
 
 
 def _ready(machine: Machine, source: ModuleValue) -> dict[str, Value]:
-    from .lint import load
-
-    load(machine.project, source.module)
+    machine.load(source.module)
     names: dict[str, Value] = source.module.names
     return names
 

@@ -1,0 +1,72 @@
+"""The evaluator: what expressions, statements, calls and imports mean, tied together for the parts below."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Sequence
+
+from . import calls, expressions, statements
+from .machine import Frame, Machine, OutOfBudgetError
+from .project import Module
+from .values import Args, Value
+
+__all__ = ["Evaluator", "settle", "top"]
+
+STEPS_OF_IMPORT = 15_000
+LOADS = 25  # modules that one file may have read though no word in them matters
+
+
+class Evaluator(Machine):
+    """A machine that knows what code means."""
+
+    def evaluate(self, node: ast.expr) -> Value:
+        """See expressions.evaluate."""
+        return expressions.evaluate(self, node)
+
+    def run(self, body: Sequence[ast.stmt]) -> bool:
+        """See statements.run."""
+        return statements.run(self, body)
+
+    def assign(self, target: ast.expr, value: Value) -> None:
+        """See statements.assign."""
+        statements.assign(self, target, value)
+
+    def call(self, callee: Value, args: Args, node: ast.Call) -> Value:
+        """See calls.call."""
+        return calls.call(self, callee, args, node)
+
+    def load(self, module: Module) -> None:
+        """Run a module that another one imports, once, for its names."""
+        if module.ready or module.running:
+            return
+        module.ready = True
+        self.project.loads += 1
+        worth = module.source.interesting or module.path.endswith("__init__.py") or self.project.loads <= LOADS
+        if not worth or module.source.tree is None:
+            return
+        machine = Evaluator(self.project, Module(module.source, 0), lambda _: None, STEPS_OF_IMPORT)
+        with contextlib.suppress(OutOfBudgetError, RecursionError):
+            top(machine, module)
+        settle(machine, module)
+
+
+def top(machine: Machine, module: Module) -> None:
+    """The module's own statements, and the functions in them."""
+    tree = module.source.tree
+    assert tree is not None
+    machine.frames.append(Frame(module.number, module, ()))
+    module.running = True
+    try:
+        machine.run(tree.body)
+    finally:
+        module.running = False
+
+
+def settle(machine: Machine, module: Module) -> None:
+    """What the module's code has made becomes the ground on which its functions run."""
+    del machine.frames[1:]
+    module.names = {key[1]: value for key, value in machine.state.items() if key[0] == module.number}
+    rest = {key: value for key, value in machine.state.items() if key[0] != module.number}
+    machine.project.heap.update(rest)
+    machine.state = {}
