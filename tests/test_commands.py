@@ -331,7 +331,7 @@ def test_ctrl_c_saves_and_resume_is_bit_identical(tmp_path):
     assert process.returncode == 130
     assert b"Traceback" not in shown
     folder = tmp_path / "parts"
-    assert sorted(path.name for path in folder.iterdir()) == [runs.CHECKPOINT, runs.SETTINGS]
+    assert sorted(path.name for path in folder.iterdir()) == [runs.CHECKPOINT]
     assert 1 <= runs.load_checkpoint(folder).epoch < 80
     for rest in (("train", "--resume", "--out", "parts"), (*words, "--out", "whole")):
         subprocess.run(command(*rest, "--quiet"), cwd=tmp_path, check=True, capture_output=True)

@@ -95,7 +95,7 @@ def test_stopped_and_resumed_is_bit_identical(tmp_path, source, options):
     for epoch in (2, 4):
         with pytest.raises(TrainingInterruptedError, match=f"epoch {epoch}"):
             experiment(parts, source, **options).run(resume=parts.exists(), on_epoch=stop_after(epoch))
-        assert sorted(path.name for path in parts.iterdir()) == [runs.CHECKPOINT, runs.SETTINGS]
+        assert sorted(path.name for path in parts.iterdir()) == [runs.CHECKPOINT]
     experiment(parts, source, **options).run(resume=True)
     for name in ("weights.safetensors", "held_out_predictions.csv"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
@@ -140,20 +140,32 @@ def test_a_diverging_run_writes_nothing_and_keeps_the_old_one(run_folder):
     assert {path.name: path.read_bytes() for path in run_folder.iterdir()} == before
 
 
-def test_a_new_run_replaces_all_of_an_older_one(run_folder):
+def test_an_older_run_stays_until_the_new_one_is_whole(run_folder, finished):
     (run_folder / "notes.txt").write_text("mine")
     with pytest.raises(TrainingInterruptedError):
-        experiment(run_folder).run(on_epoch=stop_after(1))
-    assert sorted(path.name for path in run_folder.iterdir()) == [runs.CHECKPOINT, "notes.txt", runs.SETTINGS]
+        experiment(run_folder, seed=5).run(on_epoch=stop_after(1))
+    for name in runs.FINISHED:
+        assert (run_folder / name).read_bytes() == (finished / name).read_bytes()
+    assert runs.load(run_folder).settings["options"]["seed"] == 0
+    assert runs.load_checkpoint_settings(run_folder)["options"]["seed"] == 5
+    experiment(run_folder, seed=5).run(resume=True)
+    assert runs.load(run_folder).settings["options"]["seed"] == 5
+    assert sorted(path.name for path in run_folder.iterdir()) == sorted(["notes.txt", *runs.FINISHED])
+
+
+def test_an_interrupted_run_is_no_finished_one(tmp_path):
+    with pytest.raises(TrainingInterruptedError):
+        experiment(tmp_path / "run").run(on_epoch=stop_after(1))
     with pytest.raises(RunFolderError, match="was interrupted; finish it: crossent train --resume"):
-        runs.load(run_folder)
+        runs.load(tmp_path / "run")
 
 
 def test_checkpoints_are_saved_now_and_then(tmp_path, monkeypatch):
+    monkeypatch.setattr("crossent.classify.experiment.SECONDS_TO_FIRST_CHECKPOINT", -1.0)
     monkeypatch.setattr("crossent.classify.experiment.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     seen = []
     experiment(tmp_path / "run").run(on_epoch=lambda _: seen.append(runs.load_checkpoint(tmp_path / "run").epoch))
-    assert seen == [1, 2, 3, 4, 5, 6]
+    assert seen == [1, 2, 3, 4, 5, 5]  # after the last epoch comes the run itself
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

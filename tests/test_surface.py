@@ -44,7 +44,7 @@ EXPORTS = {
 # Each module may import modules of its own level and of those below it.
 LEVELS = [
     {"errors", "_definition", "_mistakes"},
-    {"_arguments", "_call", "_call.arrays", "_functions"},
+    {"_arguments", "_call", "_call.arrays", "_files", "_functions"},
     {"_call.options", "_torch", "_torch.functions", "_torch.tied", "_jax"},
     {"_door", "_door.targets"},
     {"_door.misuse"},

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["predict", "train"]
 
 LIBRARIES = ("torch", "sklearn", "pandas", "pyarrow", "matplotlib", "jinja2", "safetensors", "skops", "tqdm")
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+SIGNALLED = 128  # plus the signal's number is the exit code, as shells have it: 130 after Ctrl-C
 
 
 class LayerSizes(click.ParamType[list[int]]):
@@ -93,24 +93,26 @@ def train(
 
     say: Callable[[str], object] = (lambda _: None) if quiet else click.echo
     arguments["data"] = _absolute(arguments["data"])
-    folder = out or Path("runs") / Path(arguments["data"]).name.split(".")[0]
+    folder = out or Path("runs") / (Path(arguments["data"]).name.split(".")[0] or "data")
     if resume and overwrite:
         raise OptionError("--resume goes on with a run, --overwrite begins a new one; choose one of them")
     command = _command_line(ctx, arguments)
     if resume:
-        settings = runs.load_settings(folder)
-        if settings["status"] == "finished":
+        if not runs.is_interrupted(folder):
+            _require_finished(folder)
             say(f"{folder} is finished already: {folder / runs.REPORT}")
             return
+        settings = runs.load_checkpoint_settings(folder)
         command, arguments = settings["command"], _stored(ctx, arguments, settings["arguments"], folder)
     else:
         runs.claim(folder, overwrite)
+    experiment = _experiment(arguments, command, folder, say)
     try:
-        evaluation = _experiment(arguments, command, folder, say).run(resume=resume, progress=not quiet)
+        evaluation = experiment.run(resume=resume, overwrite=overwrite, progress=not quiet)
     except TrainingInterruptedError as stop:
         saved = f"saved in {folder}; go on with: crossent train --resume --out {shlex.quote(str(folder))}"
-        click.echo(f"{stop}; {saved if stop.epochs else 'nothing was written'}", err=True)
-        ctx.exit(INTERRUPTED)
+        click.echo(f"{stop}; {saved if stop.saved else 'nothing was written'}", err=True)
+        ctx.exit(SIGNALLED + stop.number)
     _summarise(evaluation, folder / runs.REPORT, say)
 
 
@@ -118,7 +120,7 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("data")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="CSV file. Default: stdout."
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="CSV file, device or pipe. Default: - (stdout)."
 )
 @click.option("--no-calibration", is_flag=True, help="The network's own probabilities, without the fitted temperature.")
 def predict(run: Path, data: str, out: Path | None, no_calibration: bool) -> None:
@@ -133,12 +135,24 @@ def predict(run: Path, data: str, out: Path | None, no_calibration: bool) -> Non
 
     loaded = runs.load(run)
     text, notes = prediction.predict_table(loaded, _absolute(data), calibrated=not no_calibration)
-    if out is None:
-        click.echo(text, nl=False)
+    content = text.encode("utf-8", "backslashreplace")
+    if out is None or str(out) == "-":
+        click.echo(content, nl=False)
     else:
-        runs.write_whole(out, text.encode())
+        runs.write_whole(out, content)
+    if runs.is_interrupted(run):
+        click.echo(f"{run} has a newer training that was interrupted; this is the finished run before it", err=True)
     for note in notes:
         click.echo(note, err=True)
+
+
+def _require_finished(folder: Path) -> None:
+    """There is nothing to go on with where the run is finished; where there is no run, that is an error."""
+    from . import runs
+
+    runs.load_settings(folder)
+    with runs.hold(folder):  # puts in place what a killed process has committed
+        pass
 
 
 def _experiment(arguments: dict[str, Any], command: str, folder: Path, say: Callable[[str], object]) -> Any:
@@ -170,6 +184,7 @@ def _experiment(arguments: dict[str, Any], command: str, folder: Path, say: Call
         command=command,
         arguments=arguments,
         say=say,
+        warn=lambda text: click.echo(f"crossent: {text}", err=True),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,20 +20,27 @@ from crossent.errors import DataError, RunFolderError
 
 from . import data, preprocessing, report, runs
 from .evaluation import Evaluation, evaluate
+from .interrupts import Interrupts
 from .options import TrainingOptions
 from .training import Trainer
 
 __all__ = ["Experiment", "TrainingInterruptedError"]
 
-SECONDS_BETWEEN_CHECKPOINTS = 30.0
+SECONDS_TO_FIRST_CHECKPOINT, SECONDS_BETWEEN_CHECKPOINTS = 5.0, 30.0
 
 
 class TrainingInterruptedError(Exception):
-    """Training was stopped by Ctrl-C; `epochs` are finished and, where there are any, saved."""
+    """Training was stopped by Ctrl-C, SIGTERM or SIGHUP.
 
-    def __init__(self, epochs: int) -> None:
+    Args:
+        epochs: that were finished.
+        saved: of these, the ones that the run folder's checkpoint has.
+        number: of the signal.
+    """
+
+    def __init__(self, epochs: int, saved: int, number: int) -> None:
         super().__init__(f"interrupted after epoch {epochs}")
-        self.epochs = epochs
+        self.epochs, self.saved, self.number = epochs, saved, number
 
 
 @dataclass
@@ -47,6 +56,7 @@ class Experiment:
         folder: the run folder.
         command: the command line, for the report.
         say: where notes go.
+        warn: where goes what is wrong without being the end.
     """
 
     source: str
@@ -58,27 +68,50 @@ class Experiment:
     command: str
     arguments: dict[str, Any] = field(default_factory=dict)
     say: Callable[[str], object] = lambda _: None
+    warn: Callable[[str], object] = lambda _: None
 
     def run(
         self,
         *,
         resume: bool = False,
+        overwrite: bool = True,
         progress: bool = False,
         on_epoch: Callable[[dict[str, Any]], object] | None = None,
     ) -> Evaluation:
         """Train and write the run folder; with `resume`, go on from the folder's checkpoint.
 
+        The folder is this run's alone until the end. An older run in it stays until this one is written whole.
+
         Raises:
             DataError, OptionError, RunFolderError: what is wrong, before anything is written.
-            TrainingInterruptedError: after Ctrl-C; the folder holds a checkpoint if an epoch was finished.
+            TrainingInterruptedError: after Ctrl-C, SIGTERM or SIGHUP; the folder holds a checkpoint if an epoch was
+                finished.
         """
-        self._load()
-        trainer = self._trainer(resume)
-        self._fresh, self._last_saved = not resume, time.monotonic()
+        with runs.hold(self.folder):
+            if not resume:
+                runs.claim(self.folder, overwrite)
+            self._load()
+            with Interrupts() as interrupts:
+                return self._run(self._trainer(resume), interrupts, progress, on_epoch)
+
+    def _run(
+        self,
+        trainer: Trainer,
+        interrupts: Interrupts,
+        progress: bool,
+        on_epoch: Callable[[dict[str, Any]], object] | None,
+    ) -> Evaluation:
+        """Train with a checkpoint now and then, and finish; or save what there is."""
+        next_save = time.monotonic() + SECONDS_TO_FIRST_CHECKPOINT
 
         def after_epoch(record: dict[str, Any]) -> None:
-            if time.monotonic() - self._last_saved > SECONDS_BETWEEN_CHECKPOINTS:
-                self._checkpoint(trainer)
+            nonlocal next_save
+            interrupts.check()
+            if time.monotonic() > next_save and not trainer.finished:
+                with interrupts.deferred():
+                    self._try_checkpoint(trainer)
+                next_save = time.monotonic() + SECONDS_BETWEEN_CHECKPOINTS
+                interrupts.check()
             if on_epoch is not None:
                 on_epoch(record)
 
@@ -91,11 +124,13 @@ class Experiment:
                 on_epoch=after_epoch,
                 progress=progress,
             )
-            return self._finish(trainer)
+            contents = self._results(trainer)
+            with interrupts.deferred():
+                return self._save(trainer, *contents)
         except KeyboardInterrupt:
-            if trainer.epoch:
+            if trainer.epoch > self._saved:
                 self._checkpoint(trainer)
-            raise TrainingInterruptedError(trainer.epoch) from None
+            raise TrainingInterruptedError(trainer.epoch, self._saved, interrupts.number or signal.SIGINT) from None
 
     def _load(self) -> None:
         """Load, split and preprocess the data; the transformers see the training part alone."""
@@ -134,15 +169,17 @@ class Experiment:
 
     def _trainer(self, resume: bool) -> Trainer:
         """A new trainer, or the one that the checkpoint describes."""
+        self._saved = 0
         if not resume:
             return Trainer(self.options, *self._sizes)
-        if runs.load_settings(self.folder)["fingerprint"] != self.settings["fingerprint"]:
+        if runs.load_checkpoint_settings(self.folder)["fingerprint"] != self.settings["fingerprint"]:
             raise DataError(
                 f"{self.source} has changed since the run in {self.folder} was begun; start anew with --overwrite"
             )
         trainer = runs.load_checkpoint(self.folder)
         if trainer.options != self.options or (trainer.n_features, trainer.n_classes) != self._sizes:
             raise RunFolderError(f"the checkpoint in {self.folder} is of a run with other options; start anew")
+        self._saved = trainer.epoch
         self.say(f"going on after epoch {trainer.epoch} of {self.options.epochs}")
         return trainer
 
@@ -152,26 +189,44 @@ class Experiment:
         return self.x.shape[1], len(self.classes)
 
     def _checkpoint(self, trainer: Trainer) -> None:
-        """Save what it takes to go on; the first save of a new run takes the place of an older one."""
-        runs.save_checkpoint(self.folder, self.settings, trainer.state_dict(), fresh=self._fresh)
-        self._fresh, self._last_saved = False, time.monotonic()
+        """Save what it takes to go on."""
+        runs.save_checkpoint(self.folder, self.settings, trainer.state_dict())
+        self._saved = trainer.epoch
 
-    def _finish(self, trainer: Trainer) -> Evaluation:
-        """Evaluate on the held-out part and write everything."""
+    def _try_checkpoint(self, trainer: Trainer) -> None:
+        """Save a checkpoint; that it cannot be written now, as on a full disk, is no reason to stop."""
+        try:
+            self._checkpoint(trainer)
+        except RunFolderError as error:
+            self.warn(f"no checkpoint after epoch {trainer.epoch}: {error}; the training goes on")
+
+    def _results(self, trainer: Trainer) -> tuple[Evaluation, dict[str, Any], dict[str, str]]:
+        """Evaluate on the held-out part: the evaluation, what metrics.json holds, and the texts by file name."""
         evaluation = evaluate(trainer.logits(self.x_held_out), self.y_held_out, self.classes, self.options.seed)
         history = trainer.history
         metrics = {**evaluation.metrics(), "epochs": len(history), "history": history}
         positions = np.arange(len(self.y_held_out)) if self.test.positions is None else self.test.positions
         page = report.render(evaluation, history, self.test.features, positions.tolist(), self._background(history))
-        texts = {runs.REPORT: page, runs.PREDICTIONS: predictions_csv(evaluation, positions)}
-        runs.save(
-            self.folder,
-            self.settings,
-            trainer=trainer,
-            transformer=self.transformer,
-            metrics=metrics,
-            texts=texts,
-        )
+        return evaluation, metrics, {runs.REPORT: page, runs.PREDICTIONS: predictions_csv(evaluation, positions)}
+
+    def _save(
+        self, trainer: Trainer, evaluation: Evaluation, metrics: dict[str, Any], texts: dict[str, str]
+    ) -> Evaluation:
+        """Write the finished run; where that cannot be done, a checkpoint, so that the training is not lost."""
+        try:
+            runs.save(
+                self.folder,
+                self.settings,
+                trainer=trainer,
+                transformer=self.transformer,
+                metrics=metrics,
+                texts=texts,
+            )
+        except RunFolderError:
+            if trainer.epoch > self._saved:
+                with contextlib.suppress(RunFolderError):
+                    self._checkpoint(trainer)
+            raise
         return evaluation
 
     def _background(self, history: Sequence[dict[str, Any]]) -> report.Background:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from crossent import _files
 from crossent.errors import CrossentError, RunFolderError
 
-from . import preprocessing
+from . import folders, preprocessing
 from .calibration import apply_temperature
+from .folders import SafeFolder
 from .sources import one_line
 
 if TYPE_CHECKING:
@@ -25,15 +26,27 @@ if TYPE_CHECKING:
 
     from .training import Trainer
 
-__all__ = ["Run", "claim", "load", "load_checkpoint", "load_settings", "save", "save_checkpoint", "write_whole"]
+__all__ = [
+    "Run",
+    "claim",
+    "hold",
+    "is_interrupted",
+    "load",
+    "load_checkpoint",
+    "load_checkpoint_settings",
+    "load_settings",
+    "save",
+    "save_checkpoint",
+    "write_whole",
+]
 
 SETTINGS, METRICS, REPORT = "run.json", "metrics.json", "report.html"
 WEIGHTS, PREPROCESSING, CHECKPOINT = "weights.safetensors", "preprocessing.skops", "checkpoint.safetensors"
 PREDICTIONS = "held_out_predictions.csv"
-FILES = (SETTINGS, METRICS, REPORT, WEIGHTS, PREPROCESSING, CHECKPOINT, PREDICTIONS)
+FINISHED = (METRICS, REPORT, WEIGHTS, PREPROCESSING, PREDICTIONS, SETTINGS)  # each finished run has all of them
+FILES = (*FINISHED, CHECKPOINT)
 FORMAT = "crossent run 1"
 SETTINGS_KINDS: dict[str, type] = {
-    "status": str,
     "command": str,
     "arguments": dict,
     "options": dict,
@@ -42,6 +55,7 @@ SETTINGS_KINDS: dict[str, type] = {
     "inputs": int,
     "fingerprint": str,
 }
+ATTEMPTS = 5  # to read a run while it is replaced
 
 Kind = TypeVar("Kind")
 
@@ -72,30 +86,60 @@ def claim(folder: Path, overwrite: bool) -> None:
     Raises:
         RunFolderError: there is something already; with `overwrite`, something that is not a run.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise RunFolderError(f"{folder} is a file; --out names a folder")
-    found = {path.name for path in folder.iterdir()}
+    with _unreadable(folder):
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise RunFolderError(f"{folder} is a file; --out names a folder")
+        found = {path.name for path in folder.iterdir()} - {folders.LOCK, folders.NEXT}
     if found and not overwrite:
-        hint = "--resume goes on with it, " if SETTINGS in found and CHECKPOINT in found else ""
+        hint = "--resume goes on with it, " if is_interrupted(folder) else ""
         raise RunFolderError(f"{folder} exists already; {hint}--overwrite replaces it, --out chooses another folder")
-    if found and not found & {SETTINGS, *FILES}:
+    if found and not _is_run(folder):
         raise RunFolderError(f"{folder} is not a run folder and will not be overwritten; choose another with --out")
 
 
-def save_checkpoint(folder: Path, settings: dict[str, Any], state: dict[str, Any], *, fresh: bool) -> None:
-    """Write what `load_checkpoint` needs to go on; a `fresh` run takes the place of an older one.
+def hold(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Be the folder's only writer; what a killed one has left there is finished or cleared.
+
+    Raises:
+        RunFolderError: another process holds it, or it cannot be written.
+    """
+    return _safe(folder).hold()
+
+
+def is_interrupted(folder: Path) -> bool:
+    """Whether a training was interrupted here that can be resumed; an older finished run may be here as well."""
+    return (folder / CHECKPOINT).is_file() and not _safe(folder).is_pending
+
+
+def save_checkpoint(folder: Path, settings: dict[str, Any], state: dict[str, Any]) -> None:
+    """Write all that it takes to go on, the settings included, in one file; an older finished run stays as it is.
 
     Raises:
         RunFolderError: the folder cannot be written.
     """
     from safetensors.torch import save as serialise
 
-    if fresh:
-        _clear(folder)
-    write_whole(folder / CHECKPOINT, serialise(state["tensors"], metadata={"state": json.dumps(state["values"])}))
-    write_whole(folder / SETTINGS, _json({**settings, "format": FORMAT, "status": "interrupted"}))
+    texts = {"state": json.dumps(state["values"]), "settings": json.dumps({**settings, "format": FORMAT})}
+    _safe(folder).put(CHECKPOINT, serialise(state["tensors"], metadata=texts))
+
+
+def load_checkpoint_settings(folder: Path) -> dict[str, Any]:
+    """Read what the interrupted run was told.
+
+    Raises:
+        RunFolderError: there is no checkpoint, or it is damaged.
+    """
+    from safetensors import safe_open
+
+    _require_folder(folder)
+    path = _existing(folder, CHECKPOINT)
+    with _damage(path), safe_open(path, framework="pt") as file:
+        texts = file.metadata() or {}
+        if "settings" not in texts and "state" in texts:
+            raise RunFolderError("it was begun by another version of crossent; start anew with --overwrite")
+        return _checked_settings(path, json.loads(texts["settings"]))
 
 
 def load_checkpoint(folder: Path) -> Trainer:
@@ -124,10 +168,10 @@ def save(
     metrics: dict[str, Any],
     texts: dict[str, str],
 ) -> None:
-    """Write a finished run; run.json comes last, so that a folder that has it is complete.
+    """Write a finished run, all at once: until then an older one, or the checkpoint, is what the folder holds.
 
     Args:
-        folder: made where it is missing; an older run in it is replaced.
+        folder: a held folder; an older run in it is replaced, and the checkpoint goes.
         settings: what was run.
         trainer: whose predicting network is stored.
         transformer: the fitted preprocessing.
@@ -145,12 +189,10 @@ def save(
         WEIGHTS: serialise(network, metadata={"format": "pt"}),
         PREPROCESSING: skops.io.dumps(transformer),
         METRICS: _json(metrics),
-        **{name: text.encode() for name, text in texts.items()},
+        **{name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()},
         SETTINGS: _json({**settings, "format": FORMAT, "status": "finished"}),
     }
-    _clear(folder)
-    for name, content in contents.items():
-        write_whole(folder / name, content)
+    _safe(folder).commit(contents)
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
@@ -159,33 +201,47 @@ def load_settings(folder: Path) -> dict[str, Any]:
     Raises:
         RunFolderError: not a run folder, or one of another version.
     """
-    if not folder.is_dir():
-        raise RunFolderError(f"no run folder at {folder}; `crossent train` makes one")
-    settings = _read_json(_existing(folder, SETTINGS))
-    if settings.get("format") != FORMAT:
-        raise RunFolderError(f"{folder / SETTINGS} is not of the format {FORMAT!r} but {settings.get('format')!r}")
-    for key, kind in SETTINGS_KINDS.items():
-        _entry(folder / SETTINGS, settings, key, kind)
-    return settings
+    _require_folder(folder)
+    path = _existing(folder, SETTINGS)
+    return _checked_settings(path, _read_json(path))
 
 
 def load(folder: Path) -> Run:
-    """Load a finished run.
+    """Load a finished run; one that is replaced meanwhile is loaded anew.
 
     Raises:
         RunFolderError: not a run folder, an unfinished one, or a damaged one; the message names the file.
     """
+    for attempt in range(ATTEMPTS):
+        before = _identity(folder)
+        try:
+            run = _load(folder)
+        except RunFolderError:
+            if attempt == ATTEMPTS - 1 or (_identity(folder) == before and not _safe(folder).is_pending):
+                raise
+        else:
+            if _identity(folder) == before:
+                return run
+    raise RunFolderError(f"{folder} is being replaced all the time; wait until nothing trains into it")
+
+
+def _load(folder: Path) -> Run:
+    """Load a run, whose files must be of one run."""
     from safetensors.torch import load_file
 
     from .training import Trainer, TrainingOptions
 
-    settings = load_settings(folder)
-    if settings["status"] != "finished":
+    _require_folder(folder)
+    if is_interrupted(folder) and not _safe(folder).where(SETTINGS).exists():
         raise RunFolderError(f"{folder} was interrupted; finish it: crossent train --resume --out {folder}")
-    metrics = _read_json(_existing(folder, METRICS))
-    temperature = _entry(folder / METRICS, metrics, "temperature", float)
+    settings = load_settings(folder)
+    if settings.get("status") != "finished":
+        raise RunFolderError(f"{folder} was interrupted; finish it: crossent train --resume --out {folder}")
+    path = _existing(folder, METRICS)
+    metrics = _read_json(path)
+    temperature = _entry(path, metrics, "temperature", float)
     if not 0 < temperature < float("inf"):
-        raise RunFolderError(f"{folder / METRICS} is damaged: its temperature is {temperature}")
+        raise RunFolderError(f"{path} is damaged: its temperature is {temperature}")
     transformer = preprocessing.load(_existing(folder, PREPROCESSING))
     weights = _existing(folder, WEIGHTS)
     with _damage(weights):
@@ -196,45 +252,55 @@ def load(folder: Path) -> Run:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: under a temporary name beside it, then renamed.
+    """Write what a command gives: a file whole or not at all; a device or a pipe is written to, a link followed.
 
     Raises:
         RunFolderError: it cannot be written.
     """
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        _files.write(path, content)
     except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    """The permissions that new files are not to have; the system tells them only when they are set."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _safe(folder: Path) -> SafeFolder:
+    """The folder as one whose files change all at once."""
+    return SafeFolder(folder, FINISHED, obsolete=(CHECKPOINT,))
 
 
-def _clear(folder: Path) -> None:
-    """Remove an older run's files, run.json first so that what is left is no run; other files stay."""
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds what crossent has written, and not only files of the same names."""
+    if _safe(folder).is_pending or all((folder / name).is_file() for name in (WEIGHTS, PREPROCESSING)):
+        return True
+    for read in (load_settings, load_checkpoint_settings):
+        with contextlib.suppress(RunFolderError):
+            read(folder)
+            return True
+    return False
+
+
+def _identity(folder: Path) -> tuple[int, ...] | None:
+    """What tells a run from the next one in the same folder."""
     try:
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be written: {error.strerror or error}") from error
+        status = _safe(folder).where(SETTINGS).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _checked_settings(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of this version, with all that they must have."""
+    if settings.get("format") != FORMAT:
+        raise RunFolderError(f"{path} is not of the format {FORMAT!r} but {settings.get('format')!r}")
+    for key, kind in SETTINGS_KINDS.items():
+        _entry(path, settings, key, kind)
+    return settings
 
 
 def _json(content: dict[str, Any]) -> bytes:
-    """Readable JSON, UTF-8; a NaN would not be JSON and is refused."""
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Readable JSON, UTF-8; a NaN would not be JSON and is refused, what is not Unicode in a path is escaped."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -254,11 +320,30 @@ def _entry(path: Path, content: dict[str, Any], key: str, kind: type[Kind]) -> K
     return value
 
 
+def _require_folder(folder: Path) -> None:
+    """Raise unless there is a folder."""
+    with _unreadable(folder):
+        if not folder.is_dir():
+            raise RunFolderError(f"no run folder at {folder}; `crossent train` makes one")
+
+
 def _existing(folder: Path, name: str) -> Path:
     """The path of a file that a run folder must have."""
-    if not (folder / name).is_file():
+    path = _safe(folder).where(name)
+    if not path.is_file():
         raise RunFolderError(f"{folder} is not a complete run folder: it has no {name}")
-    return folder / name
+    return path
+
+
+@contextlib.contextmanager
+def _unreadable(folder: Path) -> Iterator[None]:
+    """What the system says about a folder's path, in one sentence."""
+    try:
+        yield
+    except RunFolderError:
+        raise
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
