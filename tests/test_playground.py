@@ -1,4 +1,4 @@
-"""The page to play with, in a real browser: its numbers are the package's, and it works by keyboard, in both languages."""
+"""The page to play with, in a real browser: its numbers are the package's, it works by keyboard, in both languages."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_the_formulas_are_the_packages(page):
 @needs_browser
 def test_a_sure_row_keeps_its_digits(page):
     script = """
-    const settings = {logits: [[40, 0]], weights: [1, 1], temperature: 1, kind: "index", reduction: "sum", twice: false};
+    const settings = {logits: [[40, 0]], weights: [1, 1], temperature: 1, kind: "index", reduction: "sum"};
     return [0, 1].map((y) => Crossent.crossEntropy({...settings, targets: [y]}));"""
     found = page.execute_script(script)
     assert found[0]["loss"] == pytest.approx(4.248354255291589e-18, rel=1e-12)
