@@ -151,15 +151,22 @@ def test_labels_are_text_in_the_order_of_their_values(written):
         ("a.csv", "a,y\n1,x\n2,x\n", "a single class, 'x'"),
         ("a.csv", "a,y\n1,\n2,\n", "no label at all"),
         ("a.csv", "y\nu\nv\nu\nv\n", "no column besides the target"),
-        ("a.csv", "1.5,2.5,0\n3.5,4.5,1\n1,2,0\n", "header line"),
         ("a.csv", "a,y\n1,u,3,4\n2,v,3,4\n", "more values than the header"),
         ("a.csv", "a,y\n1,u\n2,v,7,8,9\n", "not a table of text"),
-        ("a.csv", b"a,y\n\xff\xfe1,u\n", "UTF-8"),
-        ("a.csv.gz", b"\x1f\x8bnot gzip", "cannot be read|not a table"),
+        ("a.csv", b"\xff\xfea,y\n1", "is not text in utf-16: line 2"),
+        ("a.csv.gz", b"\x1f\x8bnot gzip", "damaged gzip"),
+        ("a.csv.gz", b"a,y\n1,u", "is not a .gz file"),
+        ("a.zip", b"PK\x03\x04 but no more", "damaged zip"),
         ("a.parquet", b"PAR1 but no more", "cannot be read|not a Parquet"),
         ("a.npz", b"PK but no more", "NPZ"),
         ("a.npz", b"", "NPZ"),
-        ("a.xlsx", "x", "format is not known"),
+        ("a.xlsx", "x", "not an Excel workbook"),
+        ("a.xls", "x", "save it as .xlsx"),
+        ("a.arff", "x", "not an ARFF file"),
+        ("a.feather", "x", "not an Arrow file"),
+        ("a.jsonl", '{"a": 1}\n{"a"', "line 2"),
+        ("a.jsonl", "3\n", "record 1 is '3'"),
+        ("a.sas7bdat", b"\0\0\1", "format is not known"),
     ],
 )
 def test_broken_files(written, name, content, text):
@@ -288,12 +295,14 @@ def test_columns_become_numbers():
     frame = table()
     transformer, notes = preprocessing.fit(frame)
     rows = preprocessing.transform(transformer, frame)
-    assert rows.shape == (40, 5)  # number, flag; (missing), blue, red
+    assert rows.shape == (40, 9)  # number, flag; (missing), blue, red; year, month, weekday, days
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows[:, :2].mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(rows[:, :2].std(axis=0), 1, atol=1e-6)
-    assert rows[:3, 2:].tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
-    assert [note.split("'")[1] for note in notes] == ["name", "when", "nothing"]
+    assert rows[:3, 2:5].tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+    assert [note.split("'")[1] for note in notes] == ["name", "nothing"]
+    days = frame["when"] - frame["when"].min()
+    np.testing.assert_allclose(rows[:, 8], (days.dt.days - 19.5) / days.dt.days.std(ddof=0), atol=1e-6)
 
 
 def test_columns_are_found_by_name_and_unknown_values_are_none_of_the_known():
@@ -304,7 +313,7 @@ def test_columns_are_found_by_name_and_unknown_values_are_none_of_the_known():
         preprocessing.transform(transformer, other), preprocessing.transform(transformer, frame)
     )
     unknown = frame.assign(text="green")
-    assert preprocessing.transform(transformer, unknown)[:, 2:].sum() == 0
+    assert preprocessing.transform(transformer, unknown)[:, 2:5].sum() == 0
     assert preprocessing.unseen_values(transformer, unknown) == [
         "column 'text' has values never seen in training: 'green'"
     ]
@@ -335,10 +344,17 @@ def test_transform_refuses(change, text):
         preprocessing.transform(transformer, frame.drop(columns=["flag", "text"]))
 
 
-def test_fit_refuses_a_column_that_is_nearly_numbers():
-    numbers = [str(i) for i in range(39)] + ["n.a!"]
-    with pytest.raises(DataError, match=r"also 'n.a!' \(row 40\)"):
-        preprocessing.fit(pd.DataFrame({"a": numbers}))
+def test_a_column_that_is_mostly_numbers_is_numbers():
+    for words in (1, 20):
+        numbers = [str(i) for i in range(40 - words)] + ["n.a!"] * words
+        transformer, notes = preprocessing.fit(pd.DataFrame({"a": numbers}))
+        assert preprocessing.columns_of(transformer) == {"numbers": ["a"]}
+        assert notes == [f"column 'a' holds numbers; 'n.a!' ({words}×) are taken as missing (--text 'a' keeps words)"]
+    with pytest.raises(DataError, match=r"holds numbers, but 52% of its values are words: 'n.a!' .*--na 'n.a!'"):
+        preprocessing.fit(pd.DataFrame({"a": [str(i) for i in range(19)] + ["n.a!"] * 21}))
+
+
+def test_fit_refuses_what_only_the_user_knows():
     with pytest.raises(DataError, match="decimal comma"):
         preprocessing.fit(pd.DataFrame({"a": ["1,5", "2,5"] * 5}))
     with pytest.raises(DataError, match="no column can be learned from"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from crossent.errors import DataError
 
+from .reading.options import AS_FOUND, ReadingOptions
 from .sources import BUILT_IN, Table, read
 
 if TYPE_CHECKING:
@@ -70,13 +71,13 @@ class Dataset:
         return digest.hexdigest() + (self.test.fingerprint() if self.test else "")
 
 
-def load(source: str, target: str | None = None) -> Dataset:
+def load(source: str, target: str | None = None, reading: ReadingOptions = AS_FOUND) -> Dataset:
     """Load a data set to train on.
 
     Args:
-        source: digits, wine, iris or breast_cancer; or the path of a .csv, .tsv, .parquet or .npz file, or of a folder
-            of IDX files.
+        source: digits, wine, iris or breast_cancer; or the path of a table or a folder of IDX files, as in `read`.
         target: the column to predict; by default one named target, label, class or y, else the last.
+        reading: how to read it, where the file does not say it.
 
     Returns:
         Features, and the labels as text. `notes` says which target was taken and what was left out.
@@ -88,25 +89,34 @@ def load(source: str, target: str | None = None) -> Dataset:
         >>> load("iris").classes
         ['setosa', 'versicolor', 'virginica']
     """
-    table = read(source)
+    table = _without(read(source, reading), reading.drop)
     target, found = _target_of(table, target)
-    dataset = _labelled(source, table, target)
+    dataset = _labelled(source, table, target, reading.text)
     if dataset.labels is None:
         raise DataError(f"{source} has no labels: it holds x but no y")
     _check_classes(dataset)
     if dataset.test is not None:
         _check_test(dataset, dataset.test)
-    return replace(dataset, notes=(found, *dataset.notes))
+    return replace(dataset, notes=(*table.notes, found, *dataset.notes))
 
 
-def load_for_prediction(source: str, target: str) -> Dataset:
+def load_for_prediction(
+    source: str, target: str, text: Collection[str] = (), reading: ReadingOptions = AS_FOUND
+) -> Dataset:
     """Load a data set to predict for; of one with a test part, that part. Labels are taken where `target` is there.
+
+    Args:
+        source: as for `load`.
+        target: the column of the labels, if it is there.
+        text: the columns that held words in training: here too, whatever they look like.
+        reading: how to read it, where the file does not say it.
 
     Raises:
         DataError: the source cannot be read.
     """
-    table = read(source)
-    return _labelled(source, table.test or table, target, keep_unlabelled=True)
+    table = read(source, reading)
+    dataset = _labelled(source, table.test or table, target, text, keep_unlabelled=True)
+    return replace(dataset, notes=table.notes)
 
 
 def split(dataset: Dataset, held_out: float, seed: int) -> tuple[Dataset, Dataset]:
@@ -180,15 +190,38 @@ def _target_of(table: Table, target: str | None) -> tuple[str, str]:
     return columns[-1], f"target: column {columns[-1]!r}, the last one (--target chooses another)"
 
 
-def _labelled(source: str, table: Table, target: str, keep_unlabelled: bool = False) -> Dataset:
+def _without(table: Table, drop: Collection[str]) -> Table:
+    """The table without the columns that were to be left out."""
+    unknown = [name for name in drop if name not in table.columns.columns]
+    if unknown:
+        raise DataError(
+            f"--drop {unknown[0]!r}: there is no such column; the columns are {named_list(table.columns.columns)}"
+        )
+    return replace(table, columns=table.columns.drop(columns=list(drop))) if drop else table
+
+
+def _as_words(table: Table, text: Collection[str]) -> pd.DataFrame:
+    """The columns, those that hold words as they are written: 007 stays 007."""
+    import pandas as pd
+
+    columns = table.columns
+    for name in text:
+        if table.written and name in columns.columns and pd.api.types.is_numeric_dtype(columns[name]):
+            columns = columns.assign(**{name: pd.Series(table.written(name), columns.index, dtype=object)})
+    return columns
+
+
+def _labelled(
+    source: str, table: Table, target: str, text: Collection[str] = (), keep_unlabelled: bool = False
+) -> Dataset:
     """Features and labels apart; to train on, rows without a label are left out."""
     import pandas as pd
 
     name = source if source in BUILT_IN else Path(source).name
-    features, raw = table.columns, None if table.labels is None else pd.Series(table.labels)
+    features, raw = _as_words(table, text), None if table.labels is None else pd.Series(table.labels)
     if raw is None and target in features.columns:
         raw, features = features[target], features.drop(columns=target)
-    test = _labelled(source, table.test, target) if table.test else None
+    test = _labelled(source, table.test, target, text) if table.test else None
     dataset = Dataset(name, features, None, target, table.picture_shape, test)
     if raw is None:
         return dataset

@@ -1,8 +1,9 @@
-"""From a table to numbers: text one-hot, missing values filled, numbers scaled, by scikit-learn's own transformers."""
+"""From a table to numbers: categories, words, numbers; all by scikit-learn's own transformers."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ import numpy.typing as npt
 
 from crossent.errors import DataError, RunFolderError
 
+from .columns import DATE_PARTS, as_dates, as_numbers, as_text, counted, part_of, understand
 from .data import named_list
-from .sources import one_line
+from .numbers import number_of
+from .reading.table import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,36 +24,45 @@ if TYPE_CHECKING:
 __all__ = ["fit", "load", "transform", "unseen_values"]
 
 MISSING = "(missing)"
+MOST_WORDS = 1000  # of a column of prose
 MOST_CATEGORIES = 100  # the rarest values of a text column beyond these share one column
 TRUSTED = frozenset({"numpy.dtype"})  # what a file may hold besides the types that skops itself knows to be harmless
 
 
-def fit(features: pd.DataFrame, pictures: bool = False) -> tuple[ColumnTransformer, list[str]]:
+def fit(
+    features: pd.DataFrame, pictures: bool = False, text: Collection[str] = ()
+) -> tuple[ColumnTransformer, list[str]]:
     """Fit the transformers on the training part.
 
-    Numbers: median for what is missing, then mean 0 and variance 1. Text: one-hot, what is missing a value of its own.
-    Pictures: each pixel to [0, 1].
+    Numbers: median for what is missing, then mean 0 and variance 1; a date is four of them. Text: one-hot, what is
+    missing a value of its own. Prose: TF-IDF of its words. Pictures: each pixel to [0, 1].
+
+    Args:
+        features: a column each; text as it was read.
+        pictures: whether all columns are pixels.
+        text: columns that hold words, whatever they look like.
 
     Returns:
-        The fitted transformer, and a sentence on each column that was left out.
+        The fitted transformer, and a sentence on each column that was left out, or of which something was guessed.
 
     Raises:
         DataError: a column that is half numbers, half text; infinity; no usable column.
     """
-    kinds: dict[str, list[str]] = {}
-    notes = []
-    for name in features.columns:
-        kind = "pixels" if pictures else _kind(features[name])
-        kinds.setdefault(kind, []).append(name)
-        if kind not in _pipelines():
-            notes.append(f"column {name!r} left out: {kind}")
-    used = [(kind, pipeline, kinds[kind]) for kind, pipeline in _pipelines().items() if kinds.get(kind)]
-    if not used:
+    kinds: dict[str, list[str]] = {"pixels": list(features.columns)} if pictures else {}
+    notes: list[str] = []
+    for name in () if pictures else features.columns:
+        found = understand(features[name], name in text)
+        if found.usable:
+            kinds.setdefault(found.kind, []).append(name)
+            notes += found.notes
+        else:
+            notes.append(f"column {name!r} left out: {found.kind}")
+    if not kinds:
         raise DataError(f"no column can be learned from: {'; '.join(notes)}")
 
     from sklearn.compose import ColumnTransformer
 
-    transformer = ColumnTransformer(used, sparse_threshold=0.0)
+    transformer = ColumnTransformer(_steps(kinds), sparse_threshold=0.0)
     transformer.fit(_normalised(transformer, features))
     return transformer, notes
 
@@ -70,13 +82,16 @@ def transform(transformer: ColumnTransformer, features: pd.DataFrame) -> npt.NDA
 
 
 def unseen_values(transformer: ColumnTransformer, features: pd.DataFrame) -> list[str]:
-    """A sentence on each text column that holds values never seen in training; they count as none of the known ones."""
-    columns = columns_of(transformer).get("text", [])
-    if not columns:
-        return []
-    known = transformer.named_transformers_["text"].named_steps["one-hot"].categories_
+    """A sentence on each column that holds what training has not seen: other texts, words where numbers are."""
+    columns = columns_of(transformer)
     notes = []
-    for name, values in zip(columns, known, strict=True):
+    for name in columns.get("numbers", []):
+        if features[name].dtype.kind not in "fiub":
+            words = Counter(cell for cell in as_text(features[name]).dropna() if number_of(cell) is None)
+            notes += [f"column {name!r}: {counted(words)} taken as missing"] if words else []
+    text = columns.get("text", [])
+    known = transformer.named_transformers_["text"].named_steps["one-hot"].categories_ if text else []
+    for name, values in zip(text, known, strict=True):
         unseen = sorted(set(as_text(features[name]).dropna()) - set(values))
         if unseen:
             notes.append(f"column {name!r} has values never seen in training: {named_list(unseen, 4)}")
@@ -84,8 +99,13 @@ def unseen_values(transformer: ColumnTransformer, features: pd.DataFrame) -> lis
 
 
 def columns_of(transformer: ColumnTransformer) -> dict[str, list[str]]:
-    """The columns that are used, by kind: numbers, text, pixels."""
-    return {kind: list(names) for kind, _, names in transformer.transformers}
+    """The columns that are used, by kind: numbers, text, dates, prose, pixels."""
+    found: dict[str, list[str]] = {}
+    for step, _, names in transformer.transformers:
+        kind = step.split(" ")[0]
+        sources = [names] if isinstance(names, str) else [name.split(part_of("", ""))[0] for name in names]
+        found.setdefault(kind, []).extend(dict.fromkeys(sources))
+    return found
 
 
 def load(path: Path) -> ColumnTransformer:
@@ -111,54 +131,52 @@ def load(path: Path) -> ColumnTransformer:
     return transformer
 
 
-def _pipelines() -> dict[str, Any]:
-    """The transformers of each kind of column."""
+def _steps(kinds: dict[str, list[str]]) -> list[tuple[str, Any, Any]]:
+    """The transformers of each kind of column: their name, which keeps a date's format, and the columns they take."""
+    steps: list[tuple[str, Any, Any]] = []
+    for kind, names in kinds.items():
+        if kind == "prose":
+            steps += [(f"prose {place}", _words(), name) for place, name in enumerate(names)]
+        elif kind.startswith("dates"):
+            steps.append((kind, _numbers(), [part_of(name, part) for name in names for part in DATE_PARTS]))
+        else:
+            steps.append((kind, {"numbers": _numbers, "text": _categories, "pixels": _pixels}[kind](), names))
+    return steps
+
+
+def _numbers() -> Any:
+    """The median for what is missing, then mean 0 and variance 1."""
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import StandardScaler
 
-    number_imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    text_imputer = SimpleImputer(strategy="constant", fill_value=MISSING)
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    return Pipeline([("imputer", imputer), ("scaler", StandardScaler())])
+
+
+def _categories() -> Any:
+    """A column for each value; what is missing is a value of its own."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    imputer = SimpleImputer(strategy="constant", fill_value=MISSING)
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False, max_categories=MOST_CATEGORIES)
-    return {
-        "numbers": Pipeline([("imputer", number_imputer), ("scaler", StandardScaler())]),
-        "text": Pipeline([("imputer", text_imputer), ("one-hot", one_hot)]),
-        "pixels": MinMaxScaler(clip=True),
-    }
+    return Pipeline([("imputer", imputer), ("one-hot", one_hot)])
 
 
-def _kind(column: pd.Series) -> str:
-    """Whether a column holds "numbers" or "text"; else the reason why it is of no use."""
-    import pandas as pd
+def _words() -> Any:
+    """How often each word occurs, the rare ones weighing more."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-    known = column.dropna()
-    if known.empty:
-        return "it has no values"
-    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
-        return "it holds times (turn them into numbers to use them)"
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        return "numbers"
-    if known.map(lambda value: isinstance(value, list | dict | tuple | set | np.ndarray)).any():
-        return "it holds lists or records"
-    text = known.map(str)
-    _refuse_half_numbers(text)
-    if text.nunique() > max(20, 0.9 * len(text)):
-        return "nearly every row has a text of its own"
-    return "text"
+    return TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True, token_pattern=r"\w+")
 
 
-def _refuse_half_numbers(text: pd.Series) -> None:
-    """A column of numbers with a few words in it is a mistake in the data, not a column of categories."""
-    import pandas as pd
+def _pixels() -> Any:
+    """Each pixel from 0 to 1."""
+    from sklearn.preprocessing import MinMaxScaler
 
-    words = text[pd.to_numeric(text, errors="coerce").isna()]
-    if len(words) and len(words) <= 0.1 * len(text):
-        raise DataError(
-            f"column {text.name!r} holds numbers, but also {words.iloc[0]!r} (row {words.index[0] + 1}); correct it, "
-            "or leave it empty where the value is missing"
-        )
-    if text.str.fullmatch(r"-?\d+,\d+").mean() > 0.5:
-        raise DataError(f"column {text.name!r} has a decimal comma ({text.iloc[0]!r}); write it with a point")
+    return MinMaxScaler(clip=True)
 
 
 def _normalised(transformer: ColumnTransformer, features: pd.DataFrame) -> pd.DataFrame:
@@ -170,41 +188,23 @@ def _normalised(transformer: ColumnTransformer, features: pd.DataFrame) -> pd.Da
     if missing:
         raise DataError(f"the data lacks {len(missing)} of the columns trained on: {named_list(missing)}")
     if "pixels" in columns:
-        pixels = features[columns["pixels"]]
-        for name in pixels.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in pixels.dtypes]]:
-            as_numbers(features[name])
-        if pixels.isna().to_numpy().any():
-            raise DataError("a picture has a missing pixel; each needs a number")
-        return pixels.astype(np.float32)
+        return _as_pixels(features[columns["pixels"]])
     converted = {name: as_numbers(features[name]) for name in columns.get("numbers", [])}
     converted |= {name: as_text(features[name]) for name in columns.get("text", [])}
+    converted |= {name: as_text(features[name]).fillna("") for name in columns.get("prose", [])}
+    for step, _, names in transformer.transformers:
+        if step.startswith("dates"):
+            for name in dict.fromkeys(name.split(part_of("", ""))[0] for name in names):
+                converted |= dict(as_dates(features[name], step.removeprefix("dates").strip()).items())
     return pd.DataFrame(converted, index=features.index)
 
 
-def as_numbers(column: pd.Series) -> pd.Series:
-    """A column as float64, with NaN for what is missing; text or infinity is a DataError that shows where."""
+def _as_pixels(pixels: pd.DataFrame) -> pd.DataFrame:
+    """Pixels as float32; one that is missing or a word is an error."""
     import pandas as pd
 
-    numbers = column if pd.api.types.is_numeric_dtype(column) else pd.to_numeric(column, errors="coerce")
-    numbers = numbers.astype("float64")
-    words = column[numbers.isna() & column.notna()]
-    if len(words):
-        row = list(column.index).index(words.index[0]) + 1
-        raise DataError(f"column {column.name!r} holds {str(words.iloc[0])!r} (row {row}) where a number is expected")
-    if np.isinf(numbers).any():
-        row = int(np.argmax(np.isinf(numbers))) + 1
-        raise DataError(f"column {column.name!r} holds infinity (row {row}); leave it empty where a value is missing")
-    return numbers
-
-
-def as_text(column: pd.Series) -> pd.Series:
-    """A column as text without blanks around it, with NaN for what is missing."""
-    values = [_text_of(value) if there else np.nan for value, there in zip(column, column.notna(), strict=True)]
-    return column.__class__(values, index=column.index, name=column.name, dtype=object)
-
-
-def _text_of(value: Any) -> str:
-    """A value as text; 3.0 as "3", since a column with gaps turns whole numbers into floats."""
-    return (
-        str(int(value)) if isinstance(value, float) and value.is_integer() else re.sub(r"\s+", " ", str(value)).strip()
-    )
+    for name in pixels.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in pixels.dtypes]]:
+        as_numbers(pixels[name])
+    if pixels.isna().to_numpy().any():
+        raise DataError("a picture has a missing pixel; each needs a number")
+    return pixels.astype(np.float32)

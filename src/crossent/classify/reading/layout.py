@@ -1,0 +1,147 @@
+"""How a text is laid out: separator, quote, where the table begins, and whether its first line names the columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .header import has_header
+from .options import BLANKS, ReadingOptions
+
+__all__ = ["Layout", "find_layout", "rows_of"]
+
+SEPARATORS = (",", ";", "\t", "|", BLANKS)
+QUOTES = ('"', "'", "")
+SAMPLE_CHARACTERS, SAMPLE_ROWS, MOST_PREAMBLE = 1 << 20, 2000, 30
+NO_NAMES = "no line of names found: the columns are called column1, column2, … (--header takes the first line)"
+NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "blanks"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a reader needs to know.
+
+    `names` are the columns' names in the first line, None where it has none. `skipped` lines come before the table;
+    `row_names` says that each row begins with a name that the first line does not name; `trailing` that each row ends
+    with a separator. `share` of the rows have the same number of columns.
+    """
+
+    separator: str
+    quote: str
+    skipped: int
+    names: list[str] | None
+    columns: int
+    share: float
+    row_names: bool = False
+    trailing: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The rows of a sample under one separator and quote; how many columns most of them have, and which share has."""
+
+    separator: str
+    quote: str
+    rows: list[list[str]]
+    columns: int
+    share: float
+
+
+def find_layout(text: str, options: ReadingOptions) -> Layout:
+    """Find how a text is laid out: the separator is the one that gives every row the same number of columns."""
+    told = re.match(r"sep=(.)\r?\n", text[:10], re.IGNORECASE)
+    separators: Sequence[str] = SEPARATORS
+    if options.separator or told:
+        separators = [options.separator or (told[1] if told else "")]
+    quotes = QUOTES if options.quote is None else (options.quote,)
+    sample = text[: text.rfind("\n", 0, SAMPLE_CHARACTERS) + 1] if len(text) > SAMPLE_CHARACTERS else text
+    best = _best([_try(sample, separator, quote, bool(told)) for quote in quotes for separator in separators])
+    notes = [] if len(separators) == 1 or best.separator == "," else [f"separator: {NAMES[best.separator]}"]
+    if options.quote is None and best.quote != '"':
+        notes.append(f"quotes: {best.quote}" if best.quote else "quotes: none (a quotation mark is part of the text)")
+    return _with_header(best, int(bool(told)), options, notes)
+
+
+def rows_of(text: str, separator: str, quote: str) -> itertools.chain[list[str]]:
+    """Rows of text under a separator and a quote, as Python's csv reads them; empty lines left out."""
+    lines = io.StringIO(text, newline="")
+    quoting = {"quoting": csv.QUOTE_NONE} if not quote else {"quotechar": quote}
+    if separator == BLANKS:
+        stripped = (" ".join(line.split("\t")).strip() + "\n" for line in lines)
+        reader = csv.reader(stripped, delimiter=" ", skipinitialspace=True, strict=False, **quoting)
+    else:
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t", **quoting)
+    return itertools.chain.from_iterable([row] for row in reader if any(map(str.strip, row)) or len(row) > 1)
+
+
+def _try(sample: str, separator: str, quote: str, told: bool) -> _Trial:
+    """The sample's rows under one separator and quote."""
+    try:
+        rows = list(itertools.islice(rows_of(sample, separator, quote), int(told), SAMPLE_ROWS))
+    except csv.Error:  # a field without end
+        return _Trial(separator, quote, [], 0, 0.0)
+    counts = Counter(map(len, rows))
+    columns = max(counts, key=lambda count: (counts[count], count), default=0)
+    if len(rows) == 2 and len(counts) == 2:
+        columns = len(rows[1])
+    begin = _preamble(rows, columns)
+    body = rows[begin:]
+    fits = [len(row) == columns for row in body]
+    if body and len(body[0]) == columns - 1:
+        fits[0] = True  # a first line without a name for the rows' names
+    return _Trial(separator, quote, rows, columns, sum(fits) / max(1, len(fits)))
+
+
+def _best(trials: list[_Trial]) -> _Trial:
+    """The first separator and quote that give each row the same columns, two at least; else the most even one."""
+    apart = [trial for trial in trials if trial.columns > 1]
+    even = [trial for trial in apart if trial.share == 1.0]
+    for quote in QUOTES:
+        found = [trial for trial in even if trial.quote == quote]
+        single = [trial for trial in found if trial.separator != BLANKS] or found
+        if single:
+            return max(single, key=lambda trial: trial.columns)
+    if not apart:
+        return trials[0]
+    return max(apart, key=lambda trial: (trial.quote == apart[0].quote, trial.share, trial.separator != BLANKS))
+
+
+def _preamble(rows: list[list[str]], columns: int) -> int:
+    """How many rows come before the first that has a table's columns (or one fewer, right before the table)."""
+    first = next((index for index, row in enumerate(rows) if len(row) == columns), 0)
+    names = rows[first - 1] if first else []
+    begin = first - 1 if first and len(names) == columns - 1 and len(names) > 1 else first
+    title = all(len(row) == 1 for row in rows[:begin]) or has_header(rows[begin:])
+    return begin if begin <= MOST_PREAMBLE and title else 0
+
+
+def _with_header(trial: _Trial, told: int, options: ReadingOptions, notes: list[str]) -> Layout:
+    """The layout with what its first rows are."""
+    begin = _preamble(trial.rows, trial.columns)
+    rows = trial.rows[begin:]
+    if begin:
+        notes.append(f"the first {begin} lines are not part of the table and left out")
+    row_names = trailing = False
+    if len(rows) > 1 and len(rows[0]) == trial.columns - 1 and trial.columns > 2:
+        trailing = all(not row[-1] for row in rows[1:] if len(row) == trial.columns)
+        first = [row[0] for row in rows[1:]]
+        row_names = not trailing and len(set(first)) == len(first)
+    header = options.header
+    if header is None:
+        header = row_names or trailing or has_header(rows)
+        if not header and rows:
+            notes.append(
+                "no line of names found: the columns are called column1, column2, … (--header takes the first)"
+            )
+    names = [name.strip() for name in rows[0]] if header and rows else None
+    if row_names:
+        notes.append("the first value of each row is its name and left out")
+    return Layout(
+        trial.separator, trial.quote, begin + told, names, trial.columns, trial.share, row_names, trailing, notes
+    )

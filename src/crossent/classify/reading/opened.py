@@ -1,0 +1,103 @@
+"""A file's bytes, unpacked where it is compressed, and what kind of file they are."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from crossent.errors import DataError
+
+__all__ = ["Opened", "open_file"]
+
+KINDS = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".data", ".dat", ".test"), "text"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".arrow", ".feather", ".ftr"), "arrow"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "json"),
+    **dict.fromkeys((".xlsx", ".xlsm"), "excel"),
+    ".arff": "arff",
+    ".npz": "npz",
+}
+MAGIC = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"FEA1", "arrow"))
+PACKED = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), (b"PK\x03\x04", "zip"))
+UNPACK = {"gzip": gzip.decompress, "xz": lzma.decompress, "bzip2": bz2.decompress}
+ENDINGS = {".gz", ".xz", ".bz2", ".zip"}
+DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+
+
+class Opened:
+    """A file's content: `path` for messages, `name` without compression, `data`, and the `kind` of file."""
+
+    def __init__(self, path: Path, name: str, data: bytes) -> None:
+        self.path, self.name, self.data = path, name, data
+        self.kind = _kind_of(path, name, data)
+
+    def stream(self) -> io.BytesIO:
+        """The bytes as a file."""
+        return io.BytesIO(self.data)
+
+
+def open_file(path: Path) -> Opened:
+    """Read a file, unpacked where it is gzip, xz, bzip2 or a zip of one file.
+
+    Raises:
+        DataError: damaged; a zip of several files; a format that is not known.
+    """
+    data, name = path.read_bytes(), path.name
+    packing = next((packing for magic, packing in PACKED if data.startswith(magic)), None)
+    ending = PurePosixPath(name).suffix.lower()
+    if packing is None or (packing == "zip" and KINDS.get(ending) in {"excel", "npz"}):
+        if ending in ENDINGS:
+            raise DataError(f"{path} is not a {ending} file: its first bytes are {data[:4]!r}")
+        return Opened(path, name, data)
+    inner = name[: -len(ending)] if ending in ENDINGS else name
+    try:
+        if packing == "zip":
+            return Opened(path, *_only_member(path, data))
+        return Opened(path, inner, UNPACK[packing](data))
+    except DAMAGE as error:
+        raise DataError(f"{path} is a damaged {packing} file: {error}") from error
+
+
+def _only_member(path: Path, data: bytes) -> tuple[str, bytes]:
+    """The name and content of a zip's one file; what an operating system adds is not counted."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [
+            info.filename
+            for info in archive.infolist()
+            if not info.is_dir()
+            and not info.filename.startswith("__MACOSX/")
+            and not info.filename.endswith(".DS_Store")
+        ]
+        if len(members) != 1:
+            shown = ", ".join(members[:5]) + (", …" if len(members) > 5 else "")
+            raise DataError(f"{path} holds {len(members)} files ({shown or 'none'}); unpack it and give one of them")
+        return PurePosixPath(members[0]).name, archive.read(members[0])
+
+
+def _kind_of(path: Path, name: str, data: bytes) -> str:
+    """What kind of file it is: by its name's ending, else by its first bytes; else text."""
+    ending = PurePosixPath(name).suffix.lower()
+    if ending in KINDS:
+        return KINDS[ending]
+    if ending == ".xls":
+        raise DataError(f"{path}: Excel's format before 2007 is not read; save it as .xlsx or .csv")
+    by_content = next((kind for magic, kind in MAGIC if data.startswith(magic)), None)
+    if by_content is None and (ending or b"\0" in data[:4096]) and not _is_text(data[:4096]):
+        raise DataError(
+            f"{path}: the format is not known; give text (.csv, .tsv, .txt, .data), .parquet, .feather, .jsonl, .xlsx, "
+            ".arff or .npz, packed or not (.gz, .zip, .xz), or a folder of IDX files"
+        )
+    return by_content or "text"
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes look like text: no controls besides line ends and tabs, or a byte order mark of UTF-16."""
+    return data.startswith((b"\xff\xfe", b"\xfe\xff")) or not any(
+        byte < 32 and byte not in b"\t\n\r\f" for byte in data
+    )
