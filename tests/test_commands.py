@@ -160,7 +160,7 @@ def test_npz_with_a_test_part(crossent, tmp_path, shape):
         (("train", "one.csv"), "a single class, 'a'"),
         (("train", "lonely.csv"), "class 'v' has a single row"),
         (("train", "regression.csv"), "regression target"),
-        (("train", "words.csv"), "holds numbers, but also 'many'"),
+        (("train", "words.csv"), "holds numbers, but 60% of its values are words: 'many'"),
         (("train", "infinite.csv"), "infinity"),
         (("train", "unseen.npz"), "never in training: class '7'"),
         (("train", "."), "has no train-images"),
@@ -182,7 +182,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(crossent, tmp_path, wo
         "one.csv": "x,y\n1,a\n2,a\n3,a\n",
         "lonely.csv": "x,y\n1,u\n2,u\n3,v\n4,u\n5,u\n",
         "regression.csv": "x,price\n" + "".join(f"{i},{i * 1.37}\n" for i in range(99)),
-        "words.csv": "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)) + "many,1\n",
+        "words.csv": "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(20)) + "many,1\n" * 30,
         "infinite.csv": "x,y\n1,a\n2,b\ninf,a\n4,b\n5,a\n6,b\n7,a\n8,b\n",
     }.items():
         (tmp_path / name).write_text(content)

@@ -12,6 +12,8 @@ import click
 
 from crossent.errors import MissingDependencyError, OptionError
 
+from .reading.flags import READING, reading_flags, reading_options
+
 if TYPE_CHECKING:
     from .evaluation import Evaluation
 
@@ -44,6 +46,8 @@ class LayerSizes(click.ParamType[list[int]]):
 @click.option(
     "--target", metavar="COLUMN", help="Column to predict. Default: target, label, class or y; else the last."
 )
+@reading_flags
+@click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out. May be repeated.")
 @click.option(
     "--held-out",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -80,10 +84,13 @@ def train(
 ) -> None:
     """Train a classifier on DATA and write a run folder with its report.
 
-    DATA is digits (the default), wine, iris or breast_cancer; or the path of a CSV, TSV or Parquet table; of an NPZ
-    file with x and y, or x_train, y_train, x_test and y_test; or of a folder of IDX files as MNIST is distributed.
+    DATA is digits (the default), wine, iris or breast_cancer; or the path of a table: text (CSV and its kin), Parquet,
+    Feather, Excel, ARFF, JSON with a record a line, packed or not; of an NPZ file with x and y, or x_train, y_train,
+    x_test and y_test; or of a folder of IDX files as MNIST is distributed. What the file does not say is guessed and
+    told in a line: separator, header, encoding, which words are missing values.
 
-    Text columns become one-hot, missing values are filled, numbers are scaled, all fitted on the training rows alone.
+    Text columns become one-hot, prose TF-IDF, dates numbers; missing values are filled, numbers are scaled, all fitted
+    on the training rows alone.
     Two classes get one logit and the binary loss. Ctrl-C saves a checkpoint; --resume goes on from it to the
     same bits as an uninterrupted run.
     """
@@ -92,6 +99,7 @@ def train(
     from .experiment import TrainingInterruptedError
 
     say: Callable[[str], object] = (lambda _: None) if quiet else click.echo
+    arguments = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
     arguments["data"] = _absolute(arguments["data"])
     folder = out or Path("runs") / (Path(arguments["data"]).name.split(".")[0] or "data")
     if resume and overwrite:
@@ -122,19 +130,24 @@ def train(
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="CSV file, device or pipe. Default: - (stdout)."
 )
+@reading_flags
 @click.option("--no-calibration", is_flag=True, help="The network's own probabilities, without the fitted temperature.")
-def predict(run: Path, data: str, out: Path | None, no_calibration: bool) -> None:
+@click.pass_context
+def predict(ctx: click.Context, /, run: Path, data: str, out: Path | None, no_calibration: bool, **given: Any) -> None:
     """Predict the classes of DATA with the classifier in the run folder RUN, as CSV.
 
     Each row has the label, its probability, and the probability of every class, calibrated by the temperature that was
     fitted on held-out rows. DATA is as for train, its columns found by name; of data with a test part, that part. If
-    the target column is there too, the accuracy is printed to stderr.
+    the target column is there too, the accuracy is printed to stderr. The file is read as the run's was, where no
+    option says otherwise.
     """
     _require_libraries()
     from . import prediction, runs
 
     loaded = runs.load(run)
-    text, notes = prediction.predict_table(loaded, _absolute(data), calibrated=not no_calibration)
+    before = loaded.settings["arguments"]
+    reading = reading_options({name: given[name] if _is_given(ctx, name) else before.get(name) for name in READING})
+    text, notes = prediction.predict_table(loaded, _absolute(data), not no_calibration, reading)
     content = text.encode("utf-8", "backslashreplace")
     if out is None or str(out) == "-":
         click.echo(content, nl=False)
@@ -183,6 +196,7 @@ def _experiment(arguments: dict[str, Any], command: str, folder: Path, say: Call
         folder=folder,
         command=command,
         arguments=arguments,
+        reading=reading_options(arguments),
         say=say,
         warn=lambda text: click.echo(f"crossent: {text}", err=True),
     )
@@ -209,10 +223,17 @@ def _command_line(ctx: click.Context, arguments: dict[str, Any]) -> str:
         name = option.name or ""
         if name not in arguments or name == "data" or not _is_given(ctx, name):
             continue
-        value = arguments[name]
-        shown = ",".join(map(str, value or [0])) if isinstance(value, list) else str(value)
-        words += [option.opts[0]] if value is True else [option.opts[0], shown]
+        words += _words(option, arguments[name])
     return shlex.join(words)
+
+
+def _words(option: click.Parameter, value: Any) -> list[str]:
+    """An option as it stands on a command line."""
+    if isinstance(value, bool):
+        return [option.opts[0] if value else option.secondary_opts[0]]
+    if option.multiple:
+        return [word for one in value for word in (option.opts[0], one)]
+    return [option.opts[0], ",".join(map(str, value or [0])) if isinstance(value, list) else str(value)]
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:

@@ -22,6 +22,7 @@ from . import data, preprocessing, report, runs
 from .evaluation import Evaluation, evaluate
 from .interrupts import Interrupts
 from .options import TrainingOptions
+from .reading.options import AS_FOUND, ReadingOptions
 from .training import Trainer
 
 __all__ = ["Experiment", "TrainingInterruptedError"]
@@ -55,6 +56,7 @@ class Experiment:
         options: the `TrainingOptions`; their seed is that of the split too.
         folder: the run folder.
         command: the command line, for the report.
+        reading: how to read the data, where the file does not say it.
         say: where notes go.
         warn: where goes what is wrong without being the end.
     """
@@ -67,6 +69,7 @@ class Experiment:
     folder: Path
     command: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    reading: ReadingOptions = AS_FOUND
     say: Callable[[str], object] = lambda _: None
     warn: Callable[[str], object] = lambda _: None
 
@@ -134,12 +137,12 @@ class Experiment:
 
     def _load(self) -> None:
         """Load, split and preprocess the data; the transformers see the training part alone."""
-        dataset = data.load(self.source, self.target)
+        dataset = data.load(self.source, self.target, self.reading)
         self.train, self.test = data.split(dataset, self.held_out, self.options.seed)
         self.dataset, self.classes = dataset, dataset.classes
         pictures = dataset.picture_shape is not None
-        self.transformer, left_out = preprocessing.fit(self.train.features, pictures)
-        self.notes = [*dataset.notes, *left_out]
+        self.transformer, found = preprocessing.fit(self.train.features, pictures, self.reading.text)
+        self.notes = [*dataset.notes, *found]
         self.x, self.y = self._numbers(self.train)
         self.x_held_out, self.y_held_out = self._numbers(self.test)
         self.settings = self._settings()

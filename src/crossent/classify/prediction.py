@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from . import data, preprocessing
+from .reading.options import AS_FOUND, ReadingOptions
 from .runs import Run
 
 __all__ = ["predict_table"]
 
 
-def predict_table(run: Run, source: str, calibrated: bool = True) -> tuple[str, list[str]]:
+def predict_table(
+    run: Run, source: str, calibrated: bool = True, reading: ReadingOptions = AS_FOUND
+) -> tuple[str, list[str]]:
     """Predict every row of a data set.
 
     Args:
         run: the trained classifier.
         source: the data set's name or path.
         calibrated: whether to apply the run's temperature.
+        reading: how to read it, where the file does not say it.
 
     Returns:
         CSV with the columns label, probability and probability_CLASS for every class; and notes: values that were never
@@ -27,7 +31,8 @@ def predict_table(run: Run, source: str, calibrated: bool = True) -> tuple[str, 
     """
     import pandas as pd
 
-    dataset = data.load_for_prediction(source, run.settings["target"])
+    text = preprocessing.columns_of(run.transformer).get("text", [])
+    dataset = data.load_for_prediction(source, run.settings["target"], text, reading)
     probabilities = run.probabilities(dataset.features, calibrated)
     predicted = probabilities.argmax(axis=1)
     table = pd.DataFrame(
@@ -37,7 +42,7 @@ def predict_table(run: Run, source: str, calibrated: bool = True) -> tuple[str, 
             **{f"probability_{name}": probabilities[:, index] for index, name in enumerate(run.classes)},
         }
     )
-    notes = preprocessing.unseen_values(run.transformer, dataset.features)
+    notes = [*dataset.notes, *preprocessing.unseen_values(run.transformer, dataset.features)]
     if dataset.labels is not None:
         notes += _accuracy(run, dataset, predicted)
     return str(table.to_csv(index=False, float_format="%.9g")), notes
