@@ -257,11 +257,18 @@ def test_split_is_stratified_repeatable_and_complete():
 
 
 def test_split_refuses_what_it_cannot_share(written):
-    lonely = data.load(written("t.csv", "a,y\n1,u\n2,u\n3,v\n4,u\n"))
-    with pytest.raises(DataError, match="class 'v' has a single row"):
-        data.split(lonely, 0.5, seed=0)
     with pytest.raises(DataError, match="leaves 1 on one side, fewer than the 3"):
         data.split(data.load("iris"), 0.005, seed=0)
+
+
+def test_a_class_of_one_row_stays_in_training(written):
+    lonely = data.load(written("t.csv", "a,y\n1,u\n2,u\n3,v\n4,u\n5,w\n6,w\n7,w\n"))
+    for seed in range(5):
+        train, held_out = data.split(lonely, 0.4, seed)
+        assert train.labels.tolist().count("v") == 1
+        assert sorted([*train.positions, *held_out.positions]) == list(range(7))
+    with pytest.raises(DataError, match="class 'v' has a single row"):
+        data.split(data.load(written("t.csv", "a,y\n1,u\n2,u\n3,v\n4,u\n")), 0.5, seed=0)
 
 
 def test_the_fingerprint_knows_every_value():

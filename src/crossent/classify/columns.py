@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -236,7 +237,7 @@ def _text_of(value: Any) -> str:
     """A value as text; 3.0 as "3", since a column with gaps turns whole numbers into floats."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return " ".join(str(value).split())
+    return re.sub(r"[ \t\r\n]+", " ", str(value)).strip()  # other blanks are part of the text
 
 
 def as_dates(column: pd.Series, date_format: str) -> pd.DataFrame:

@@ -122,13 +122,15 @@ def load_for_prediction(
 def split(dataset: Dataset, held_out: float, seed: int) -> tuple[Dataset, Dataset]:
     """Split into a training part and a held-out part with the same mix of classes; a test part is taken as it is.
 
+    A class of a single row stays in training.
+
     Args:
         dataset: with labels.
         held_out: the share of the rows to hold out, between 0 and 1.
         seed: the same seed gives the same split.
 
     Raises:
-        DataError: a class has a single row, or a part would be smaller than the number of classes.
+        DataError: a part would be smaller than the number of classes.
 
     Example:
         >>> train, held_out = split(load("iris"), 0.2, seed=0)
@@ -139,23 +141,24 @@ def split(dataset: Dataset, held_out: float, seed: int) -> tuple[Dataset, Datase
 
     if dataset.test is not None:
         return replace(dataset, test=None), dataset.test
-    classes = dataset.classes
-    indices = encode(np.asarray(dataset.labels), classes)  # NumPy's own text would drop a NUL at the end
+    indices = encode(np.asarray(dataset.labels), dataset.classes)  # NumPy's own text would drop a NUL at the end
     counts = np.bincount(indices)
-    if counts.min() < 2:
-        raise DataError(
-            f"class {classes[counts.argmin()]!r} has a single row; each class needs one to train on and one to "
-            "hold out: add rows, or remove the class"
-        )
-    rows = len(dataset.features)
+    single = np.flatnonzero(counts[indices] == 1)
+    shared = np.flatnonzero(counts[indices] > 1)
+    rows, classes = len(shared), int(np.sum(counts > 1))
     smaller = min(int(np.ceil(rows * held_out)), rows - int(np.ceil(rows * held_out)))
-    if smaller < len(classes):
+    if classes < 2:
+        alone = named_list([name for name, count in zip(dataset.classes, counts, strict=True) if count == 1])
         raise DataError(
-            f"holding out {held_out:g} of {rows} rows leaves {smaller} on one side, fewer than the {len(classes)} "
+            f"class {alone} has a single row; two classes need one to train on and one to hold out: add rows"
+        )
+    if smaller < classes:
+        raise DataError(
+            f"holding out {held_out:g} of {rows} rows leaves {smaller} on one side, fewer than the {classes} "
             "classes; change --held-out or add rows"
         )
-    train, rest = train_test_split(np.arange(rows), test_size=held_out, stratify=indices, random_state=seed)
-    return dataset.rows(np.sort(train)), dataset.rows(np.sort(rest))
+    train, rest = train_test_split(shared, test_size=held_out, stratify=indices[shared], random_state=seed)
+    return dataset.rows(np.sort(np.concatenate([train, single]))), dataset.rows(np.sort(rest))
 
 
 def encode(labels: npt.NDArray[np.object_], classes: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from crossent.errors import DataError, RunFolderError
 
 from . import data, preprocessing, report, runs
+from .cautions import cautions
 from .evaluation import Evaluation, evaluate
 from .interrupts import Interrupts
 from .options import TrainingOptions
@@ -142,7 +143,7 @@ class Experiment:
         self.dataset, self.classes = dataset, dataset.classes
         pictures = dataset.picture_shape is not None
         self.transformer, found = preprocessing.fit(self.train.features, pictures, self.reading.text)
-        self.notes = [*dataset.notes, *found]
+        self.notes = [*dataset.notes, *found, *cautions(self.train, self.test, self.transformer)]
         self.x, self.y = self._numbers(self.train)
         self.x_held_out, self.y_held_out = self._numbers(self.test)
         self.settings = self._settings()

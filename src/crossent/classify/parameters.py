@@ -118,15 +118,18 @@ def checked_weights(sample_weight: Any, indices: Array, classes: Array) -> Array
 def hold_out(
     X: Any, indices: Array, weights: Array | None, fraction: Any, random: np.random.RandomState
 ) -> tuple[Any, Array, Array | None, tuple[Any, ...]]:
-    """Split into training rows and held-out rows with the same mix of classes."""
+    """Split into training rows and held-out rows with the same mix of classes; a class of one row stays in training."""
     fraction = real_number("validation_fraction", fraction, above=0)
     given = np.ones(len(indices)) if weights is None else weights
+    alone = np.bincount(indices)[indices] == 1
+    shared = np.flatnonzero(~alone)
     try:
-        X, X_out, indices, indices_out, given, given_out = train_test_split(
-            X, indices, given, test_size=fraction, stratify=indices, random_state=random
-        )
+        kept, out = train_test_split(shared, test_size=fraction, stratify=indices[shared], random_state=random)
     except ValueError as error:
         raise DataError(
             f"early_stopping cannot hold out validation_fraction={fraction} of the rows: {error}"
         ) from error
-    return X, indices, None if weights is None else given, (X_out, indices_out, given_out)
+    if alone.any():
+        kept = np.concatenate([kept, np.flatnonzero(alone)])
+    held_out = (X[out], indices[out], given[out])
+    return X[kept], indices[kept], None if weights is None else given[kept], held_out

@@ -28,7 +28,7 @@ class Layout:
 
     `names` are the columns' names in the first line, None where it has none. `skipped` lines come before the table;
     `row_names` says that each row begins with a name that the first line does not name; `trailing` that each row ends
-    with a separator. `share` of the rows have the same number of columns.
+    with a separator.
     """
 
     separator: str
@@ -36,7 +36,6 @@ class Layout:
     skipped: int
     names: list[str] | None
     columns: int
-    share: float
     row_names: bool = False
     trailing: bool = False
     notes: list[str] = field(default_factory=list)
@@ -44,13 +43,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Trial:
-    """The rows of a sample under one separator and quote; how many columns most of them have, and which share has."""
+    """The rows of a sample under one separator and quote, how many columns most have, and how well that fits.
+
+    `fit` is 3 where every row has these columns, 2 where the first has one fewer (R's names of rows), 1 where other
+    lines come before, and else the share of the rows that has.
+    """
 
     separator: str
     quote: str
     rows: list[list[str]]
     columns: int
-    share: float
+    fit: float
 
 
 def find_layout(text: str, options: ReadingOptions) -> Layout:
@@ -90,26 +93,32 @@ def _try(sample: str, separator: str, quote: str, told: bool) -> _Trial:
     columns = max(counts, key=lambda count: (counts[count], count), default=0)
     if len(rows) == 2 and len(counts) == 2:
         columns = len(rows[1])
+    return _Trial(separator, quote, rows, columns, _fit(rows, columns))
+
+
+def _fit(rows: list[list[str]], columns: int) -> float:
+    """How well rows fit a table of so many columns, as `_Trial` says it."""
     begin = _preamble(rows, columns)
-    body = rows[begin:]
-    fits = [len(row) == columns for row in body]
-    if body and len(body[0]) == columns - 1:
-        fits[0] = True  # a first line without a name for the rows' names
-    return _Trial(separator, quote, rows, columns, sum(fits) / max(1, len(fits)))
+    fits = [len(row) == columns for row in rows[begin:]]
+    nameless = len(rows) > begin and len(rows[begin]) == columns - 1
+    if not all(fits[int(nameless) :]):
+        return sum(fits) / len(fits)
+    return 1.0 if begin else 2.0 if nameless else 3.0
 
 
 def _best(trials: list[_Trial]) -> _Trial:
-    """The first separator and quote that give each row the same columns, two at least; else the most even one."""
+    """The separator and quote that give each row the same columns, two at least; else the most even ones."""
     apart = [trial for trial in trials if trial.columns > 1]
-    even = [trial for trial in apart if trial.share == 1.0]
-    for quote in QUOTES:
-        found = [trial for trial in even if trial.quote == quote]
-        single = [trial for trial in found if trial.separator != BLANKS] or found
-        if single:
-            return max(single, key=lambda trial: trial.columns)
     if not apart:
         return trials[0]
-    return max(apart, key=lambda trial: (trial.quote == apart[0].quote, trial.share, trial.separator != BLANKS))
+    if any(trial.separator != BLANKS and trial.fit > 0.9 for trial in apart):
+        apart = [trial for trial in apart if trial.separator != BLANKS]  # words have blanks between them too
+    best = max(trial.fit for trial in apart)
+    found = [trial for trial in apart if trial.fit == best]
+    quote = next(quote for quote in (trial.quote for trial in apart) if any(trial.quote == quote for trial in found))
+    found = [trial for trial in found if trial.quote == quote]
+    plain = [trial for trial in found if trial.separator != BLANKS] or found
+    return max(plain, key=lambda trial: trial.columns)
 
 
 def _preamble(rows: list[list[str]], columns: int) -> int:
@@ -142,6 +151,4 @@ def _with_header(trial: _Trial, told: int, options: ReadingOptions, notes: list[
     names = [name.strip() for name in rows[0]] if header and rows else None
     if row_names:
         notes.append("the first value of each row is its name and left out")
-    return Layout(
-        trial.separator, trial.quote, begin + told, names, trial.columns, trial.share, row_names, trailing, notes
-    )
+    return Layout(trial.separator, trial.quote, begin + told, names, trial.columns, row_names, trailing, notes)

@@ -1,0 +1,48 @@
+"""Tables as people have them: each file in tests/tables has its right answer beside it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from crossent.classify import data, preprocessing
+from crossent.classify.reading.flags import reading_options
+from crossent.errors import DataError
+
+FOLDER = Path(__file__).parent / "tables"
+FILES = sorted(path.name.removesuffix(".json") for path in FOLDER.glob("*.json") if path.with_suffix("").exists())
+
+
+def understood(name, answer):
+    """The data set, and all that was said about it."""
+    options = reading_options(answer.get("options", {}))
+    dataset = data.load(str(FOLDER / name), answer.get("target"), options)
+    transformer, notes = preprocessing.fit(dataset.features, text=options.text)
+    rows = preprocessing.transform(transformer, dataset.features)
+    assert len(rows) == len(dataset.features)
+    return dataset, preprocessing.columns_of(transformer), [*dataset.notes, *notes]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_table_is_read_right(name):
+    answer = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    if "error" in answer:
+        with pytest.raises(DataError) as caught:
+            understood(name, answer)
+        assert answer["error"] in str(caught.value)
+        assert "\n" not in str(caught.value)
+        return
+    dataset, columns, notes = understood(name, answer)
+    assert len(dataset.features) == answer["rows"]
+    assert Counter(dataset.labels) == answer["labels"]
+    assert columns == answer["columns"]
+    for note in answer["notes"]:
+        assert any(note in said for said in notes), f"{note!r} is not among {notes}"
+    assert len(notes) <= len(answer["notes"]) + 1, notes  # and the target: nothing else is said
+
+
+def test_every_file_has_its_answer():
+    assert {path.name for path in FOLDER.iterdir() if path.name not in FILES} == {f"{name}.json" for name in FILES}
