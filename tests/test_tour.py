@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -13,19 +15,26 @@ from click.testing import CliRunner
 from crossent import tour
 from crossent.cli import main
 from crossent.errors import MissingDependencyError, OptionError
-from crossent.tour.layout import pad, table, width, wrap
+from crossent.tour.layout import bars, pad, table, width, wrap
 from crossent.tour.render import CHAPTERS, TEXTS
 from crossent.tour.session import LIBRARIES, Session, shown
 
 STEPS = [(chapter, step) for chapter in CHAPTERS for step in chapter.steps]
 EXPECTED = {
     "formula": {"by_hand": "[0.6590 0.2424 0.0986]", "by_crossent": "[0.6590 0.2424 0.0986]"},
-    "axis": {"by_torch": ("", "[0.6590 0.2424 0.0986]"), "by_method": ("", "[0.6590 0.2424 0.0986]")},
+    "axis": {
+        "by_rows": "[[0.6590 0.2424 0.0986] [0.1587 0.7113 0.1299]]",
+        "by_columns": "[[0.8176 0.2689 0.4502] [0.1824 0.7311 0.5498]]",
+        "sums": "[1.0000 1.0000]",
+        "by_torch": ("", "[0.6590 0.2424 0.0986]"),
+        "by_method": ("", "[0.6590 0.2424 0.0986]"),
+    },
     "one_hot": {"loss_good": "0.3567", "loss_bad": "2.3026"},
     "nll": {"nll_good": "0.3567", "nll_bad": "2.3026"},
     "one_sample": {"loss_good": "0.4170", "loss_bad": "1.8406"},
     "two_halves": {"halves_good": "0.4170", "halves_bad": "1.8406", "torch_good": ("", "0.4170")},
     "one_prediction": {"label_good": "[0]", "label_bad": "[1]", "value_good": "[2.0000]", "value_bad": "[2.0000]"},
+    "torch_max": {},
     "mean": {"mean_good": "0.3018", "mean_bad": "1.6242"},
     "predictions": {
         "value_good": "[2.1000 2.0000 3.0000]",
@@ -36,7 +45,10 @@ EXPECTED = {
     "sum": {"sum_good": "0.9055", "sum_bad": "4.8725"},
     "none": {"each_good": "[0.3840 0.4170 0.1044]", "each_bad": "[2.3840 2.3840 0.1044]"},
     "multiclass": {"shape": "(4, 3)"},
-    "binary": {},
+    "sigmoid": {"loss": "0.644", "by_formula": "0.644"},
+    "binary": {"loss": "0.644"},
+    "learn": {"first": "2.395", "last": "0.367", "accuracy": "0.967"},
+    "learn_binary": {"first": "1.323", "last": "0.247"},
     "floor": {
         "right": "[0.0000 0.0000 0.0000 0.0000]",
         "twice": "[0.3133 0.5514 1.4612 5.9095]",
@@ -120,14 +132,16 @@ def test_numbers_come_from_the_computation(monkeypatch):
 
 
 def test_both_languages_have_every_text():
-    expected = {"tour", "intro", "result", "only", "warns", "no_torch", "end"}
+    expected = {"tour", "intro", "result", "only", "warns", "prints", "rule", "no_torch", "end"}
+    expected |= {word for _, step in STEPS for _, word in step.bars}
     expected |= {chapter.key for chapter in CHAPTERS}
     expected |= {f"{step.key}.{part}" for _, step in STEPS for part in ("title", "idea", "note")}
+    rules = {f"rule.{step.rule}" for _, step in STEPS if step.rule}
     for lang, text in TEXTS.items():
-        assert set(text) == expected, lang
+        assert set(text) == expected | (rules if lang == "zh" else set()), lang
         assert all(text.values()), lang
     for key, english in TEXTS["en"].items():
-        assert re.findall(r"{\w+}", english) == re.findall(r"{\w+}", TEXTS["zh"][key]), key
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", TEXTS["zh"][key])), key
 
 
 def test_step_names_are_unique():
@@ -136,7 +150,7 @@ def test_step_names_are_unique():
 
 
 def tables(text):
-    """The lines of the tables, without the headings."""
+    """The lines of the tables, without the headings; a matrix has a line for each row."""
     return [line for line in text.splitlines() if " | " in line and "PyTorch" not in line]
 
 
@@ -144,7 +158,7 @@ def test_both_languages_show_the_same_numbers_and_code():
     english, chinese = printed(), printed(lang="zh")
     squeeze = [[re.sub(r" +", " ", line) for line in tables(text)] for text in (english, chinese)]
     assert squeeze[0] == squeeze[1]
-    assert len(squeeze[0]) == sum(len(step.shows) for _, step in STEPS)
+    assert len(squeeze[0]) == sum(len(step.shows) for _, step in STEPS) + 5  # matrices: by_rows, by_columns, p
     for _, step in STEPS:
         for line in "\n".join((step.code, step.numpy, step.torch)).splitlines():
             assert line in english
@@ -230,6 +244,101 @@ def test_an_ascii_output_gets_plain_english_and_refuses_chinese():
     chinese = CliRunner(charset="ascii").invoke(main, ["tour", "--lang", "zh"])
     assert chinese.exit_code == 2
     assert "PYTHONIOENCODING=utf-8" in chinese.stderr
+
+
+PRINTED = """\
+    prediction1: torch.return_types.max(
+    values=tensor([2.]),
+    indices=tensor([0]))
+    prediction2: torch.return_types.max(
+    values=tensor([2.]),
+    indices=tensor([1]))
+    prediction1: tensor([2.]) tensor([0])
+    prediction2: tensor([2.]) tensor([1])
+"""
+
+
+def test_what_torch_prints_is_shown_as_it_is():
+    assert "PyTorch prints:\n" + PRINTED in printed(chapter=3)
+    assert "PyTorch 打印：\n" + PRINTED in printed(chapter=3, lang="zh")
+    assert "    prediction2: tensor([2.1000, 2.1000, 3.0000]) tensor([0, 2, 1])\n" in printed(chapter=4)
+
+
+def test_bars_are_as_long_as_the_numbers():
+    assert "class 0 ############################## 0.6590\nclass 1 ########### 0.2424\n" in printed(chapter=1)
+    fancy = command("--chapter", "1", "--lang", "zh").output
+    assert "类别 0 ██████████████████████████████ 0.6590\n类别 1 ███████████ 0.2424\n类别 2 ████▌ 0.0986\n" in fancy
+    assert [line.split()[1] for line in bars([float(n) for n in range(30, 0, -1)], "epoch", 80, plain=True)] == [
+        "0", "4", "8", "12", "17", "21", "25", "29"
+    ]  # fmt: skip
+    assert list(bars([0.0, 0.0], "class", 80, plain=True)) == ["class 0  0.0000", "class 1  0.0000"]
+
+
+def test_the_losses_of_both_networks_fall():
+    lines = printed(chapter=6).splitlines()
+    drawn = [float(line.split()[-1]) for line in lines if line.startswith("epoch ")]
+    assert len(drawn) == 16
+    for curve in (drawn[:8], drawn[8:]):
+        assert all(above > below for above, below in itertools.pairwise(curve))
+
+
+def test_digits_are_what_they_say():
+    images, labels = tour.digits()
+    assert (images.min(), images.max(), images.dtype) == (0, 1, "float32")
+    assert [int((labels == k).sum()) for k in (0, 1, 2)] == [30, 30, 30]
+    X, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    first = X[y == 2][:30].reshape(30, 8, 8) / 16
+    assert (images[labels == 2] == first).all()
+
+
+def test_rules_are_named_in_the_readers_language():
+    last = len(CHAPTERS)
+    assert "X001 softmax before cross-entropy: crossent check --explain X001" in printed(chapter=last)
+    chinese = printed(chapter=last, lang="zh")
+    assert "X001 在交叉熵之前做了 softmax：crossent check --explain X001" in chinese
+    assert "softmax before cross-entropy:" not in chinese
+
+
+@pytest.mark.parametrize("lang", TEXTS)
+@pytest.mark.parametrize("wide", [40, 57, 80])
+def test_narrow_terminals(lang, wide, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(wide))
+    result = command("--lang", lang)
+    assert result.exit_code == 0
+    outside = ("  ┃ ", "    ", "  NumPy  ", "  PyTorch  ")  # code, prints and long results are for the terminal to wrap
+    assert not [line for line in result.output.splitlines() if width(line) > wide and not line.startswith(outside)]
+    assert ("by_hand\n  NumPy    [0.6590" in result.output) is (wide < 60)
+
+
+@pytest.mark.parametrize(("columns", "expected"), [("20", 40), ("72", 72), ("300", 80), ("", 80)])
+def test_the_width_is_the_terminals(columns, expected, monkeypatch):
+    from crossent.tour import command as module
+
+    monkeypatch.setenv("COLUMNS", columns)
+    assert module.columns() == expected
+
+
+def test_a_pipe_may_be_closed_early():
+    program = f"{sys.executable} -c 'from crossent.cli import main; main()' tour --lang zh | head -n 1"
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    done = subprocess.run(program, shell=True, check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == "一步一步认识 softmax 与交叉熵\n"
+    assert done.stderr == ""
+
+
+def test_no_last_line_is_a_single_character():
+    for columns in range(40, 81):
+        for key, value in TEXTS["zh"].items():
+            *_, last = wrap(value, columns)
+            assert width(last) != 2, (key, columns, last)
+    assert list(wrap("一二三四五六。", 10)) == ["一二三四", "五六。"]
+
+
+def test_chinese_is_uniform():
+    text = "".join(TEXTS["zh"].values())
+    assert "你" not in text
+    assert "仅 NumPy：" in printed(lang="zh")
+    assert not re.search(r"^(NumPy|PyTorch)( only)?:$", printed(lang="zh"), re.M)
 
 
 def test_help_lists_the_chapters():

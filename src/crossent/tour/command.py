@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 import click
@@ -32,8 +33,15 @@ def tour(lang: str, chapter: int | None, plain: bool) -> None:
     if lang == "zh" and not encodes("中", encoding):
         raise OptionError(f"--lang zh: the output's encoding, {encoding}, has no Chinese: set PYTHONIOENCODING=utf-8.")
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    for line in pages(lang, chapter, style_for(plain=plain or not encodes("─│┃", encoding))):
+    plain = plain or not encodes("─│┃█▏", encoding)
+    for line in pages(lang, chapter, style_for(plain=plain, columns=columns())):
         click.echo(line, color=colour)
+
+
+def columns() -> int:
+    """How long lines may be: as wide as the terminal, from 40 to 80; 80 in a pipe, unless COLUMNS says otherwise."""
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 80
+    return min(80, max(40, wide))
 
 
 def encodes(text: str, encoding: str) -> bool:

@@ -2,65 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from crossent._mistakes import RULES
-from crossent.errors import MissingDependencyError, OptionError
+from crossent.errors import OptionError
 
-from .layout import table, width, wrap
+from .layout import bars, pad, table, width, wrap
 from .lessons import LESSONS
 from .pitfalls import PITFALLS
 from .session import LIBRARIES, PRELUDE, Chapter, Results, Session, Step, has_torch
+from .style import Style, style_for
 from .text_en import TEXT as ENGLISH
 from .text_zh import TEXT as CHINESE
 
-__all__ = ["CHAPTERS", "TEXTS", "Style", "pages", "style_for"]
+__all__ = ["CHAPTERS", "TEXTS", "pages", "style_for"]
 
 CHAPTERS = (*LESSONS, PITFALLS)
 TEXTS = {"en": ENGLISH, "zh": CHINESE}
-COLUMNS = 80
-
-
-def unstyled(text: str, **_: object) -> str:
-    """Leave the text as it is."""
-    return text
-
-
-@dataclass(frozen=True)
-class Style:
-    """How lines look: `paint` is click.style or leaves the text alone."""
-
-    paint: Callable[..., str] = unstyled
-    bar: str = " | "
-    rule: str = ""
-    code: str = "    "
-    colours: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    def __call__(self, role: str, text: str) -> str:
-        """Paint the text in the colour of its role."""
-        return self.paint(text, **self.colours.get(role, {}))
-
-
-COLOURS: dict[str, dict[str, object]] = {
-    "chapter": {"fg": "cyan", "bold": True},
-    "step": {"bold": True},
-    "code": {"fg": "green"},
-    "head": {"fg": "cyan"},
-    "note": {"fg": "bright_black"},
-    "warning": {"fg": "yellow"},
-}
-
-
-def style_for(*, plain: bool) -> Style:
-    """Plain text, or colour and box drawing by click."""
-    if plain:
-        return Style()
-    try:
-        import click
-    except ImportError as error:
-        raise MissingDependencyError("Colour needs click: pip install click, or ask for plain=True.") from error
-    return Style(paint=click.style, bar=" │ ", rule="─", code="  ┃ ", colours=COLOURS)
 
 
 def pages(lang: str, chapter: int | None, style: Style) -> Iterator[str]:
@@ -77,12 +35,12 @@ def _pages(text: dict[str, str], chapter: int | None, style: Style) -> Iterator[
     libraries = [library for library in LIBRARIES if library == "numpy" or has_torch()]
     yield style("chapter", text["tour"])
     if len(libraries) < len(LIBRARIES):
-        yield style("warning", text["no_torch"])
+        yield from _wrapped(text["no_torch"], style, "warning")
     yield ""
-    yield from wrap(text["intro"], COLUMNS)
+    yield from wrap(text["intro"], style.columns)
     for library in libraries:
         yield ""
-        yield style("head", f"{LIBRARIES[library]}:")
+        yield style("head", text["only"].format(library=LIBRARIES[library]))
         yield from _code(PRELUDE[library], style)
     for number, part in enumerate(CHAPTERS, start=1):
         if chapter in (None, number):
@@ -91,36 +49,43 @@ def _pages(text: dict[str, str], chapter: int | None, style: Style) -> Iterator[
         yield from ("", style("note", text["end"]))
 
 
+def _wrapped(text: str, style: Style, role: str) -> Iterator[str]:
+    """Yield the lines of a text, each painted."""
+    yield from (style(role, line) for line in wrap(text, style.columns))
+
+
 def _chapter(number: int, chapter: Chapter, text: dict[str, str], libraries: list[str], style: Style) -> Iterator[str]:
     """Yield a chapter: its title and its steps."""
     title = f"{number}. {text[chapter.key]}"
-    yield from ("", "", style("chapter", title))
+    yield from ("", "", *_wrapped(title, style, "chapter"))
     if style.rule:
-        yield style("chapter", style.rule * width(title))
+        yield style("chapter", style.rule * min(width(title), style.columns))
     sessions = [Session(library) for library in libraries]
     for place, step in enumerate(chapter.steps, start=1):
         yield ""
-        yield style("step", f"{number}.{place} {text[f'{step.key}.title']}")
-        yield from wrap(text[f"{step.key}.idea"], COLUMNS)
+        yield from _wrapped(f"{number}.{place} {text[f'{step.key}.title']}", style, "step")
+        yield from wrap(text[f"{step.key}.idea"], style.columns)
         yield ""
         yield from _listing(step, text, libraries, style)
         yield ""
         yield from _results(step, [session.run(step) for session in sessions], text, libraries, style)
-        yield from (style("note", line) for line in wrap(text[f"{step.key}.note"], COLUMNS))
+        yield from _wrapped(text[f"{step.key}.note"], style, "note")
         if step.rule:
-            found = f"{step.rule} {RULES[step.rule].title}: crossent check --explain {step.rule}"
-            yield from (style("note", line) for line in wrap(found, COLUMNS))
+            title = text.get(f"rule.{step.rule}", RULES[step.rule].title)
+            yield from _wrapped(text["rule"].format(rule=step.rule, title=title), style, "note")
 
 
 def _listing(step: Step, text: dict[str, str], libraries: list[str], style: Style) -> Iterator[str]:
     """Yield the step's code, what only one library runs under that library's name."""
     yield from _code(step.code, style)
+    first = not step.code
     for library in libraries:
         own = getattr(step, library)
         if own:
-            yield ""
+            yield from () if first else ("",)
             yield style("head", text["only"].format(library=LIBRARIES[library]))
             yield from _code(own, style)
+            first = False
 
 
 def _code(code: str, style: Style) -> Iterator[str]:
@@ -131,13 +96,43 @@ def _code(code: str, style: Style) -> Iterator[str]:
 def _results(
     step: Step, results: list[Results], text: dict[str, str], libraries: list[str], style: Style
 ) -> Iterator[str]:
-    """Yield the table of results, one column a library, and the warnings that came with them."""
-    head = [text["result"], *(LIBRARIES[library] for library in libraries)]
-    rows = [[name, *(result.values[name] or "-" for result in results)] for name in step.shows]
-    first, *rest = table([head, *rows], style.bar)
-    yield style("head", first)
-    yield from rest
-    for library, result in zip(libraries, results, strict=True):
+    """Yield what the libraries found: the table, what they printed, the bars, and the warnings that came with them."""
+    names = [LIBRARIES[library] for library in libraries]
+    if step.shows:
+        yield from _table(step, results, text["result"], names, style)
+    for library, result in zip(names, results, strict=True):
+        if result.printed:
+            yield style("head", text["prints"].format(library=library))
+            yield from ("    " + line for line in result.printed.splitlines())
+    for name, word in step.bars:
+        yield style("head", name)
+        drawn = bars(results[0].bars[name], text[word], style.columns, plain=not style.rule)
+        yield from (style("bar", line) for line in drawn)
+    for library, result in zip(names, results, strict=True):
         for message in result.warnings:
-            warning = text["warns"].format(library=LIBRARIES[library], message=message)
-            yield from (style("warning", line) for line in wrap(warning, COLUMNS))
+            yield from _wrapped(text["warns"].format(library=library, message=message), style, "warning")
+
+
+def _table(step: Step, results: list[Results], head: str, names: list[str], style: Style) -> Iterator[str]:
+    """Yield the results side by side, one column a library; one below the other where they are too wide."""
+    rows = [[head, *names]]
+    for name in step.shows:
+        rows += _rows(name, [result.values[name] or "-" for result in results])
+    first, *rest = table(rows, style.bar)
+    if max(map(width, (first, *rest))) <= style.columns:
+        yield style("head", first)
+        yield from rest
+        return
+    longest = max(map(width, names))
+    for name in step.shows:
+        yield style("head", name)
+        for library, result in zip(names, results, strict=True):
+            for line, value in enumerate((result.values[name] or "-").replace("] [", "]\n [").splitlines()):
+                yield f"  {pad(library if line == 0 else '', longest)}  {value}"
+
+
+def _rows(name: str, values: list[str]) -> Iterator[list[str]]:
+    """Yield the lines of a result: one for each row of a matrix."""
+    cells = [value.replace("] [", "]\n [").splitlines() for value in values]
+    for line in range(max(map(len, cells))):
+        yield [name if line == 0 else "", *(cell[line] if line < len(cell) else "" for cell in cells)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import warnings
 from dataclasses import dataclass, field
@@ -35,6 +37,7 @@ class Step:
     numpy: str = ""
     torch: str = ""
     shows: tuple[str, ...] = ()
+    bars: tuple[tuple[str, str], ...] = ()  # a name whose numbers are drawn, and the word for each: class, epoch
     digits: int = 4
     rule: str = ""  # of `crossent check`, which finds this mistake
 
@@ -49,10 +52,12 @@ class Chapter:
 
 @dataclass
 class Results:
-    """The shown values by name ("" for a name that this library's code does not have), and the warnings on the way."""
+    """The shown values by name ("" for a name that this library's code does not have), what was printed and warned."""
 
     values: dict[str, str]
     warnings: list[str] = field(default_factory=list)
+    printed: str = ""
+    bars: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Session:
@@ -64,14 +69,16 @@ class Session:
         exec(PRELUDE[library], self.names)
 
     def run(self, step: Step) -> Results:
-        """Run the step's code as it is shown; warnings about numbers and about misuse are kept."""
-        with warnings.catch_warnings(record=True) as caught:
+        """Run the step's code as it is shown; what it prints and warns of is kept."""
+        printed = io.StringIO()
+        with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
             warnings.simplefilter("always")
             for code in (step.code, getattr(step, self.array_library)):
                 exec(code, self.names)
         heard = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning | MisuseWarning)]
         values = {name: shown(self.names[name], step.digits) if name in self.names else "" for name in step.shows}
-        return Results(values, list(dict.fromkeys(heard)))
+        bars = {name: np.asarray(self.names[name]).tolist() for name, _ in step.bars}
+        return Results(values, list(dict.fromkeys(heard)), printed.getvalue(), bars)
 
 
 def has_torch() -> bool:

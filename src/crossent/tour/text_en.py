@@ -10,6 +10,11 @@ TEXT = {
     "result": "result",
     "only": "{library} only:",
     "warns": "warning in {library}: {message}",
+    "rule": "{rule} {title}: crossent check --explain {rule}",
+    "prints": "{library} prints:",
+    "class": "class",
+    "sample": "sample",
+    "epoch": "epoch",
     "no_torch": "PyTorch is not installed, so its column is missing: install the extra crossent[torch]",
     "end": "Next: crossent train digits",
     # ------------------------------------------------------------------
@@ -53,6 +58,12 @@ TEXT = {
     "one_prediction.title": "The prediction",
     "one_prediction.idea": "The predicted class is the index of the highest score; softmax is not needed to find it.",
     "one_prediction.note": "The highest score is 2.0 both times, but only the first is at the true class, 0.",
+    "torch_max.title": "The prediction with torch.max",
+    "torch_max.idea": (
+        "torch.max(x, 1) gives both at once: along dimension 1, each row's highest score (values) and where it is "
+        "(indices). The pair can be printed as it is, or taken apart."
+    ),
+    "torch_max.note": "values are scores, not probabilities; indices are the predicted classes.",
     # ------------------------------------------------------------------
     "samples": "Several samples, and how their losses are joined",
     "mean.title": "Three samples: the mean",
@@ -77,12 +88,31 @@ TEXT = {
     "multiclass.note": (
         "Each row's gradient at the logits is p - q, so b2_grad sums to 0: what one class gains the others lose."
     ),
+    "sigmoid.title": "Two classes: sigmoid and BCELoss",
+    "sigmoid.idea": (
+        "For two classes one output will do: the sigmoid makes it the probability p of class 1, and BCELoss is the "
+        "cross-entropy of (p, 1 - p): -(y * log(p) + (1 - y) * log(1 - p)), averaged."
+    ),
+    "sigmoid.note": "This is how it is usually written, and it is right as long as p does not round to 0 or 1.",
     "binary.title": "Two classes, one logit",
     "binary.idea": (
-        "For two classes one logit will do: the sigmoid is the softmax of (logit, 0). The network gives the "
-        "logit to the loss, and the probability to whoever asks."
+        "The same loss from the logit itself: the sigmoid is the softmax of (logit, 0), and BCEWithLogitsLoss has it "
+        "inside. The network gives the logit to the loss, and the probability to whoever asks."
     ),
     "binary.note": "Train on the logit with BCEWithLogitsLoss; the last chapter shows what sigmoid and BCELoss lose.",
+    # ------------------------------------------------------------------
+    "training": "Training: the loss falls",
+    "learn.title": "Several classes: the handwritten digits 0, 1 and 2",
+    "learn.idea": (
+        "Forward, loss, backward, and a step of the optimizer against the gradient, thirty times over ninety real "
+        "images of 8 x 8 points."
+    ),
+    "learn.note": "The loss falls from epoch to epoch; of ninety images nearly all are now recognized.",
+    "learn_binary.title": "Two classes: is it a 1?",
+    "learn_binary.idea": (
+        "The same loop with one logit and BCEWithLogitsLoss. A logit above 0 is a probability above one half: class 1."
+    ),
+    "learn_binary.note": "No sigmoid is needed to train, nor to decide.",
     # ------------------------------------------------------------------
     "pitfalls": "Pitfalls",
     "floor.title": "Softmax before cross-entropy: the loss has a floor",

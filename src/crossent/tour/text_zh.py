@@ -10,6 +10,15 @@ TEXT = {
     "result": "结果",
     "only": "仅 {library}：",
     "warns": "{library} 发出警告：{message}",
+    "rule": "{rule} {title}：crossent check --explain {rule}",
+    "rule.X001": "在交叉熵之前做了 softmax",
+    "rule.X019": "手写的 log(softmax(x))",
+    "rule.X021": "softmax 没有先减去最大值",
+    "rule.X028": "先 sigmoid，再用概率的二元交叉熵",
+    "prints": "{library} 打印：",
+    "class": "类别",
+    "sample": "样本",
+    "epoch": "轮次",
     "no_torch": "没有安装 PyTorch，因此缺少它那一列；安装附加组件 crossent[torch] 即可",
     "end": "下一步：crossent train digits",
     # ------------------------------------------------------------------
@@ -42,6 +51,12 @@ TEXT = {
     "one_prediction.title": "预测",
     "one_prediction.idea": "预测的类别就是最高得分所在的索引，找它并不需要 softmax。",
     "one_prediction.note": "两次的最高得分都是 2.0，但只有第一次落在正确的类别 0 上。",
+    "torch_max.title": "用 torch.max 做预测",
+    "torch_max.idea": (
+        "torch.max(x, 1) 一次给出两样东西：沿维度 1，每一行的最高得分（values）和它的位置（indices）。可以整个打印，"
+        "也可以拆成两个变量。"
+    ),
+    "torch_max.note": "values 是得分，不是概率；indices 就是预测的类别。",
     # ------------------------------------------------------------------
     "samples": "多个样本，以及如何合并它们的损失",
     "mean.title": "三个样本：取平均",
@@ -66,11 +81,28 @@ TEXT = {
     "multiclass.note": (
         "每一行对 logits 的梯度是 p - q，所以 b2_grad 的总和为 0：一个类别得到的，正是其他类别失去的。"
     ),
+    "sigmoid.title": "二分类：sigmoid 加 BCELoss",
+    "sigmoid.idea": (
+        "两个类别只要一个输出：sigmoid 把它变成类别 1 的概率 p，BCELoss 就是 (p, 1 - p) 的交叉熵："
+        "-(y * log(p) + (1 - y) * log(1 - p))，再取平均。"
+    ),
+    "sigmoid.note": "通常就是这样写的；只要 p 没有被舍入成 0 或 1，结果就是对的。",
     "binary.title": "二分类，只需一个 logit",
     "binary.idea": (
-        "两个类别只要一个 logit：sigmoid 就是 (logit, 0) 的 softmax。网络把 logit 交给损失函数，需要概率时再另外取。"
+        "从 logit 本身得到同样的损失：sigmoid 就是 (logit, 0) 的 softmax，BCEWithLogitsLoss 内部已经包含它。"
+        "网络把 logit 交给损失函数，需要概率时再另外取。"
     ),
     "binary.note": "训练时把 logit 交给 BCEWithLogitsLoss；sigmoid 加 BCELoss 会丢掉什么，见最后一章。",
+    # ------------------------------------------------------------------
+    "training": "训练：损失不断下降",
+    "learn.title": "多分类：手写数字 0、1、2",
+    "learn.idea": ("前向传播、损失、反向传播，然后由优化器逆着梯度走一步；在九十张真实的 8 x 8 图像上重复三十轮。"),
+    "learn.note": "损失一轮比一轮低；九十张图像现在几乎全部认对了。",
+    "learn_binary.title": "二分类：是不是 1？",
+    "learn_binary.idea": (
+        "同样的循环，只用一个 logit 和 BCEWithLogitsLoss。logit 大于 0，概率就大于二分之一，即类别 1。"
+    ),
+    "learn_binary.note": "训练不需要 sigmoid，做判断也不需要。",
     # ------------------------------------------------------------------
     "pitfalls": "常见的坑",
     "floor.title": "在交叉熵之前加 softmax：损失降不下去",
