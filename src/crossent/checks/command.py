@@ -20,6 +20,10 @@ def _rules(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tup
     return names
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
@@ -41,7 +45,7 @@ def check(
 ) -> None:
     """Look for mistakes with softmax and cross-entropy in Python files, notebooks and folders of them.
 
-    Nothing is run. Exit code 1 if there are findings, 2 if a file could not be read or looked at to the end.
+    Nothing is run. Exit code 1 if there are findings, also of what could not be looked at.
     `# crossent: ignore[X001]` on a line turns a rule off there.
     """
     if explain is not None:
@@ -49,8 +53,8 @@ def check(
         click.echo("\n\n\n".join(map(explained, names)))
         return
     result = report(paths or ["."], possible=possible, notes=notes, select=select)
-    for problem in result.problems:
-        click.echo(problem, err=True)
+    for remark in result.remarks:
+        click.echo(remark, err=True)
     if fix:
         from .fixes import fixed
 
@@ -58,6 +62,5 @@ def check(
     elif result.findings or form != "text":
         click.echo(FORMATS[form](result.findings))
     if form == "text" and not fix:
-        count = len(result.findings)
-        click.echo(f"{count} finding{'' if count == 1 else 's'} in {result.files} files", err=True)
-    ctx.exit(2 if result.problems else 1 if result.findings else 0)
+        click.echo(f"{_counted(len(result.findings), 'finding')} in {_counted(result.files, 'file')}", err=True)
+    ctx.exit(1 if result.findings else 0)

@@ -5,13 +5,44 @@ from __future__ import annotations
 from .._mistakes import RULES, Rule, floor_of_softmax
 from ..errors import OptionError
 
-__all__ = ["RULES", "Rule", "explained", "floor_of_softmax", "page"]
+__all__ = ["RULES", "STATES", "Rule", "explained", "floor_of_softmax", "known", "page", "rule_of"]
 
 LEVELS = {
     "wrong": "computes something else than was meant",
     "inexact": "right in exact arithmetic, wrong in floating-point numbers",
     "note": "no number is wrong enough to report it unasked: `crossent check --notes`",
 }
+
+
+# What is reported of files that nobody could look at; these are no rules of the table, for no number is wrong.
+STATES = {
+    "invalid-syntax": Rule(
+        "invalid-syntax",
+        "not Python that this version can read",
+        "what cannot be parsed was not looked at, so that it may hold any mistake",
+        "run `crossent check` with a Python that can read it, or exclude it",
+        bad="loss = F.cross_entropy(F.softmax(x, dim=1), y\n",
+        good="loss = F.cross_entropy(x, y)\n",
+    ),
+    "not-analysed": Rule(
+        "not-analysed",
+        "not looked at",
+        "so it may hold any mistake",
+        "look at it yourself; make it smaller, or exclude it",
+        bad="",
+        good="",
+    ),
+}
+
+
+def rule_of(name: str) -> Rule:
+    """A rule of the table, or one of the two for what was not looked at."""
+    return STATES[name] if name in STATES else RULES[name]
+
+
+def known(name: str) -> str | None:
+    """A rule's identifier as it is written, whatever the case; None for what is no rule."""
+    return next((one for one in (name.upper(), name.lower()) if one in RULES or one in STATES), None)
 
 
 def explained(name: str) -> str:
@@ -22,9 +53,12 @@ def explained(name: str) -> str:
     OptionError
         For a rule that there is not.
     """
-    rule = RULES.get(name.upper())
-    if rule is None:
-        raise OptionError(f"there is no rule {name!r}: choose one of {', '.join(RULES)}")
+    given = known(name)
+    if given is None:
+        raise OptionError(f"there is no rule {name!r}: choose one of {', '.join([*RULES, *STATES])}")
+    rule = rule_of(given)
+    if given in STATES:
+        return f"{rule.id}: {rule.title}\n\n{_sentence(rule.wrong)}\n\nFix: {_sentence(rule.fix)}"
     return (
         f"{rule.id}: {rule.title}\n\n"
         f"What goes wrong ({rule.level}: {LEVELS[rule.level]}): {_sentence(rule.wrong)}\n\n"

@@ -40,6 +40,13 @@ ENTRIES = ("__call__", "forward", "call")
 
 def call(machine: Machine, callee: Value, args: Args, node: ast.Call) -> Value:
     """What a call gives."""
+    value = _called(machine, callee, args, node)
+    if machine.project.uses is not None:
+        machine.project.uses.gave(callee, value, node)
+    return value
+
+
+def _called(machine: Machine, callee: Value, args: Args, node: ast.Call) -> Value:
     if isinstance(callee, Api):
         return _super(machine, args) if callee.name == "builtins.super" else call_api(machine, callee.name, args, node)
     if isinstance(callee, Function):
@@ -127,6 +134,25 @@ def call_function(machine: Machine, function: Function, args: Args, node: ast.AS
     active = [frame.function.node for frame in machine.frames if frame.function is not None]
     if len(active) >= DEEPEST or function.node in active:
         return tensor()
+    if machine.steps > machine.limit and not generic:
+        name = getattr(function.node, "name", "a lambda")
+        machine.skipped.setdefault(
+            machine.place(node), f"the call of {name} was not followed, for its function is long"
+        )
+        return tensor()
+    if machine.project.uses is not None:
+        machine.project.uses.ran(function.node, node, generic=generic)
+    key = None if generic else machine.memory.key(function, args, machine.version)
+    known = machine.memory.recall(key)
+    if known is not None:
+        return known
+    value = _run(machine, function, args, node, generic=generic)
+    machine.memory.keep(key, value)
+    return value
+
+
+def _run(machine: Machine, function: Function, args: Args, node: ast.AST, *, generic: bool) -> Value:
+    """The function's body in a frame of its own."""
     frame = machine.new_frame(function.module, function.scope, function)
     frame.me = function.owner
     if isinstance(node, ast.Call) and not generic and hasattr(node, "lineno"):

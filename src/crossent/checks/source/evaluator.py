@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from . import calls, expressions, statements
 from .machine import Frame, Machine, OutOfBudgetError
 from .project import Module
 from .values import Args, Value
 
-__all__ = ["Evaluator", "settle", "top"]
+__all__ = ["Evaluator", "attempt", "settle", "top"]
 
-STEPS_OF_IMPORT = 15_000
+STEPS_OF_IMPORT = 5_000
 LOADS = 25  # modules that one file may have read though no word in them matters
 
 
@@ -51,6 +51,24 @@ class Evaluator(Machine):
         settle(machine, module)
 
 
+@contextlib.contextmanager
+def attempt(machine: Machine, node: ast.AST) -> Iterator[None]:
+    """Follow a function or statement as far as its share of steps reaches; what is left out is kept, to be told."""
+    before, depth = len(machine.skipped), len(machine.frames)
+    machine.begin()
+    try:
+        yield
+    except RecursionError:
+        del machine.frames[max(depth, 1) :]
+        machine.skipped[machine.place(node)] = "nested too deeply"
+    more = list(machine.skipped)[before + 1 :]
+    for place in more:
+        del machine.skipped[place]
+    if more:
+        first = list(machine.skipped)[before]
+        machine.skipped[first] += f" and {len(more)} more from here on"
+
+
 def top(machine: Machine, module: Module) -> None:
     """The module's own statements, and the functions in them."""
     tree = module.source.tree
@@ -58,7 +76,12 @@ def top(machine: Machine, module: Module) -> None:
     machine.frames.append(Frame(module.number, module, ()))
     module.running = True
     try:
-        machine.run(tree.body)
+        for statement in tree.body:
+            alive = True
+            with attempt(machine, statement):
+                alive = machine.run([statement])
+            if not alive:
+                break
     finally:
         module.running = False
 

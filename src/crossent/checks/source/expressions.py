@@ -33,10 +33,11 @@ __all__ = ["evaluate", "evaluate_all", "truth"]
 def evaluate(machine: Machine, node: ast.expr) -> Value:
     """What is known of an expression; mistakes inside it are reported."""
     machine.step()
-    action = EXPRESSIONS.get(type(node))
-    if action is None:
-        return _children(machine, node)
-    return action(machine, node)
+    action = EXPRESSIONS.get(type(node), _children)
+    value = action(machine, node)
+    if machine.project.uses is not None:
+        machine.project.uses.seen(node, value)
+    return value
 
 
 def evaluate_all(machine: Machine, nodes: Sequence[ast.expr]) -> list[Value]:

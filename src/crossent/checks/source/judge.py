@@ -57,7 +57,7 @@ def verdict(
     rule = _mistake(loss, x, name)
     if rule is not None:
         certain = x.certain and (rule != "X010" or x.kind == "linear")
-        machine.find(rule, node, x.place, certain=certain, loss=made)
+        machine.find(rule, node, x.place, certain=certain, loss=made, value=x)
     if loss.binary and loss.takes == "logits" and x.kind not in PROBABILITIES:
         place = node if isinstance(node, Place) else machine.place(node)
         x.root.logits = x.root.logits or place

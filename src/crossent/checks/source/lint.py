@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .calls import call_function, instantiate
-from .evaluator import Evaluator, settle, top
-from .machine import STEPS, Found, Machine, OutOfBudgetError
+from .evaluator import Evaluator, attempt, settle, top
+from .machine import MOST_STEPS, Found, Machine, OutOfBudgetError
 from .project import Module, Project
-from .reading import mentions
+from .sources import mentions
 from .values import UNKNOWN, Args, Class, Function, Instance
 
 __all__ = ["look_at"]
@@ -23,32 +22,34 @@ IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.
 WORD = re.compile(r"\w+")
 
 
-def look_at(project: Project, module: Module, report: Callable[[Found], None]) -> None:
-    """Report every mistake that can be seen in a module."""
-    if not (module.source.interesting or _trains(project, module)) or module.source.tree is None:
+def look_at(project: Project, module: Module, report: Callable[[Found], None], *, always: bool = False) -> None:
+    """Report every mistake that can be seen in a module; files without a word that matters are not looked at."""
+    if not (always or module.source.interesting or _trains(project, module)) or module.source.tree is None:
         return
     project.loads = 0
     machine = Evaluator(project, module, report)
-    with _budget(module), contextlib.suppress(RecursionError):  # what was found so far stands
-        top(machine, module)
-    settle(machine, module)
-    worth = _worth_a_look(module)
-    with _budget(module):
-        for function in list(machine.functions):
-            if function.node not in machine.seen and function.node in worth:
-                _alone(machine, function)
-        for of in list(machine.classes):
-            if of.node in worth or of.node not in module.source.tree.body:
-                _class(machine, of)
-
-
-@contextlib.contextmanager
-def _budget(module: Module) -> Iterator[None]:
-    """Say of a file that is too long to be followed that it was not looked at to the end."""
     try:
-        yield
+        top(machine, module)
+        settle(machine, module)
+        _functions(machine, module)
     except OutOfBudgetError:
-        module.source.unfinished = f"was not looked at to the end: more than {STEPS} steps"
+        place = machine.place(module.source.tree.body[0])
+        report(Found("not-analysed", place, None, "certain", f"more than {MOST_STEPS:,} steps"))
+    for place, why in machine.skipped.items():
+        report(Found("not-analysed", place, None, "certain", why))
+
+
+def _functions(machine: Machine, module: Module) -> None:
+    """The functions and classes that nobody called."""
+    assert module.source.tree is not None
+    worth = _worth_a_look(module)
+    for function in list(machine.functions):
+        if function.node not in machine.seen and function.node in worth:
+            with attempt(machine, function.node):
+                _alone(machine, function)
+    for of in list(machine.classes):
+        if of.node in worth or of.node not in module.source.tree.body:
+            _class(machine, of)
 
 
 def _trains(project: Project, module: Module) -> bool:
@@ -108,9 +109,7 @@ def _binds(node: ast.stmt) -> Iterator[str]:
 def _alone(machine: Machine, function: Function) -> None:
     """A function with nothing known of its arguments."""
     machine.state = {}
-    with contextlib.suppress(RecursionError):
-        call_function(machine, function, Args((), {}, exact=False), function.node, generic=True)
-    del machine.frames[1:]
+    call_function(machine, function, Args((), {}, exact=False), function.node, generic=True)
 
 
 def _class(machine: Machine, of: Class) -> None:
@@ -119,11 +118,10 @@ def _class(machine: Machine, of: Class) -> None:
     if all(method.node in machine.seen for method in methods):
         return
     machine.state = {}
-    with contextlib.suppress(RecursionError):
+    with attempt(machine, of.node):
         instance = instantiate(machine, of, Args((), {}, exact=False), of.node, number=("class", id(of.node)))
         if isinstance(instance, Instance):
             _methods(machine, instance, methods)
-    del machine.frames[1:]
 
 
 def _methods(machine: Machine, instance: Instance, methods: list[Function]) -> None:
@@ -137,7 +135,8 @@ def _methods(machine: Machine, instance: Instance, methods: list[Function]) -> N
         machine.state = dict(volatile)
         owner = None if "staticmethod" in _decorators(method) else instance
         bound = Function(method.node, method.module, method.scope, owner, instance.of, method.opaque)
-        call_function(machine, bound, Args((), {}, exact=False), method.node, generic=True)
+        with attempt(machine, method.node):
+            call_function(machine, bound, Args((), {}, exact=False), method.node, generic=True)
         _keep(machine, instance)
 
 

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .memory import Memory
 from .project import Module, Project
-from .values import UNKNOWN, Api, Args, Class, Function, Instance, Place, Value, join
+from .values import UNKNOWN, Api, Args, Class, Function, Instance, Place, Tensor, Value, join
 
-__all__ = ["DEEPEST", "STEPS", "Found", "Frame", "Loop", "Machine", "OutOfBudgetError", "own_members", "place_of"]
+__all__ = ["DEEPEST", "MOST_STEPS", "Found", "Frame", "Loop", "Machine", "OutOfBudgetError", "own_members", "place_of"]
 
-STEPS = 60_000  # statements and expressions a file may take
+STEPS = 100_000  # statements and expressions that what one function calls may take
+FILE_STEPS = 1_000_000  # and all of a file's calls together
+MOST_STEPS = 5_000_000  # beyond which nothing of a file is looked at
 DEEPEST = 9
 BUILTINS = frozenset(dir(builtins))
 CALLED = "called from line "
@@ -39,6 +42,7 @@ class Found:
     level: str
     detail: str
     loss: Place | None = None  # where the loss was made or called by name
+    value: Tensor | None = None  # what the loss was given
 
 
 @dataclass(eq=False)
@@ -96,7 +100,7 @@ class Machine(ABC):
     def load(self, module: Module) -> None:
         """Run a module that another one imports, once, for its names."""
 
-    def __init__(self, project: Project, main: Module, report: Callable[[Found], None], budget: int = STEPS) -> None:
+    def __init__(self, project: Project, main: Module, report: Callable[[Found], None], steps: int = STEPS) -> None:
         self.project = project
         self.main = main
         self.report = report
@@ -105,9 +109,13 @@ class Machine(ABC):
         self.seen: set[ast.AST] = set()  # functions that were called with what their callers give
         self.functions: list[Function] = []
         self.classes: list[Class] = []
-        self.budget = budget
         self.steps = 0
+        self.share = self.limit = steps
+        self.skipped: dict[Place, str] = {}  # calls that were not followed, for they would take too long
         self.created = 0
+        self.memory = Memory()
+        self.version = 0  # counts changes to names of modules and attributes of objects
+        self.doubts = 0  # how many of the calls around are one of several that may be meant
 
     @property
     def frame(self) -> Frame:
@@ -128,8 +136,13 @@ class Machine(ABC):
     def step(self) -> None:
         """Count; give up on a file that takes too long."""
         self.steps += 1
-        if self.steps > self.budget:
+        if self.steps > MOST_STEPS:
             raise OutOfBudgetError
+
+    def begin(self) -> None:
+        """A function, or a statement of the module, may call for so many steps from here."""
+        self.version += 1
+        self.limit = self.steps + max(0, min(self.share, FILE_STEPS - self.steps))
 
     def place(self, node: ast.AST) -> Place:
         """Where a node of the running code stands."""
@@ -144,15 +157,16 @@ class Machine(ABC):
         certain: bool = True,
         detail: str = "",
         loss: Place | None = None,
+        value: Tensor | None = None,
     ) -> None:
         """Report a mistake."""
         where = node if isinstance(node, Place) else self.place(node)
-        level = "certain" if certain else "possible"
+        level = "certain" if certain and not self.doubts else "possible"
         called = [frame.call for frame in self.frames if frame.call is not None]
         if origin is not None and called and called[-1].path == where.path:
             detail = f"{detail}, " if detail else ""
             detail = f"{detail}{CALLED}{called[-1].line}"
-        self.report(Found(rule, where, None if origin == where else origin, level, detail, loss))
+        self.report(Found(rule, where, None if origin == where else origin, level, detail, loss, value))
 
     def new_frame(self, module: Module, scope: tuple[int, ...], function: Function | None = None) -> Frame:
         """A frame of its own number."""
@@ -177,7 +191,9 @@ class Machine(ABC):
     def bind(self, name: str, value: Value) -> None:
         """Give a name a value."""
         frame = self.frame
-        self.state[frame.foreign.get(name, frame.number), name] = value
+        number = frame.foreign.get(name, frame.number)
+        self.version += number != frame.number or frame.function is None
+        self.state[number, name] = value
 
     def attribute(self, number: Any, name: str) -> Value | None:
         """What was stored under an object's attribute."""
@@ -187,6 +203,7 @@ class Machine(ABC):
 
     def store(self, number: Any, name: str, value: Value) -> None:
         """Store an attribute of an object."""
+        self.version += self.state.get((number, name)) is not value
         self.state[number, name] = value
 
     # ------------------------------------------------------------------ paths

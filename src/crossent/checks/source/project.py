@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
-from .reading import Source, read
+from .reading import read
+from .sources import Source
+from .uses import Uses
 from .values import Value
 
 __all__ = ["LIBRARIES", "Module", "Project"]
@@ -82,17 +84,24 @@ def _is_file(path: str) -> bool:
 class Project:
     """Modules by path; attributes of the objects that modules make when they are imported."""
 
-    def __init__(self) -> None:
+    def __init__(self, uses: Uses | None = None, texts: dict[str, bytes] | None = None) -> None:
         self.modules: dict[str, Module] = {}
         self.heap: dict[object, Value] = {}
         self.loads = 0
+        self.uses = uses
+        self.texts = texts or {}  # files that are looked at with another content than the one on the disk
 
     def module(self, path: str) -> Module:
         """The module of a file, read on first use."""
         path = os.path.normpath(path)
         if path not in self.modules:
-            self.modules[path] = Module(read(path), -1 - len(self.modules))
+            self.modules[path] = Module(read(path, self.texts.get(path)), -1 - len(self.modules))
         return self.modules[path]
+
+    @property
+    def weight(self) -> int:
+        """How many characters have been made into trees."""
+        return sum(len(one.source.text) for one in self.modules.values() if "tree" in one.source.__dict__)
 
     def find(self, name: str, level: int, importer: str) -> Module | None:
         """The module of the project that an import statement names, or None for a library's."""

@@ -33,10 +33,12 @@ __all__ = [
     "Tensor",
     "Value",
     "join",
+    "origins",
     "tensor",
 ]
 
 PROBABILITIES = ("softmax", "sigmoid")
+SQUEEZED = (*PROBABILITIES, "log_softmax", "log_sigmoid")  # kinds whose origin is remembered
 _numbers = itertools.count()
 
 
@@ -187,7 +189,8 @@ class Tensor(Value):
     """An array. `kind` names what made it; `place` is where.
 
     Kinds: softmax, sigmoid, log_softmax, log_sigmoid, linear, label (argmax, round), index (labels by their dtype),
-    one_hot, exp, sum_exp, maximum, shifted, loss, fresh (made from numbers), and "" for the rest.
+    one_hot, exp, sum_exp, maximum, shifted, loss, fresh (made from numbers), and "" for the rest. `origins` are all the
+    places where its softmax or sigmoid may have been made, one for each way that leads here.
     """
 
     kind: str = ""
@@ -198,6 +201,9 @@ class Tensor(Value):
     ndim: int | None = None
     whole: bool = True  # whole rows of classes, not single elements
     guarded: bool = False  # kept away from 0 and 1
+    touched: bool = False  # some elements were changed since: what holds of the scores before holds no longer
+    bounded: bool = False  # whatever it was made of, it cannot be large
+    origins: frozenset[Place] = frozenset()
     complement: bool = False  # 1 − p
     floating: bool | None = None
     column: bool = False  # made into (N, 1)
@@ -211,7 +217,21 @@ class Tensor(Value):
 
 def tensor(kind: str = "", place: Place | None = None, **known: Any) -> Tensor:
     """A tensor with a root of its own."""
+    if kind in SQUEEZED and place is not None:
+        known.setdefault("origins", frozenset((place,)))
     return Tensor(kind, place, **known)
+
+
+def origins(value: Value, depth: int = 3) -> frozenset[Place]:
+    """Where the probabilities in a value, or in what it holds, were made."""
+    if isinstance(value, Tensor):
+        return value.origins
+    if depth and isinstance(value, (Items, Mapping)):
+        inside = list(value.items.values()) if isinstance(value, Mapping) else list(value.items)
+        if isinstance(value, Items) and value.rest is not None:
+            inside.append(value.rest)
+        return frozenset().union(*(origins(item, depth - 1) for item in inside))
+    return frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,6 +291,9 @@ def _join_tensors(a: Value, b: Value) -> Value:
             a,
             certain=a.certain and b.certain,
             guarded=a.guarded or b.guarded,
+            touched=a.touched or b.touched,
+            bounded=a.bounded and b.bounded,
+            origins=a.origins | b.origins,
             whole=a.whole and b.whole,
             column=a.column and b.column,
             root=a.root if a.root is b.root else Root(),
