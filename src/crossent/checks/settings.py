@@ -44,6 +44,11 @@ class Settings:
             respect_gitignore=self.respect_gitignore and other.respect_gitignore,
         )
 
+    @property
+    def everything(self) -> Settings:
+        """The same with every rule, note and possible finding, but for what the project ignores."""
+        return replace(self, select=(), possible=True, notes=True)
+
     def excluded(self, path: str) -> bool:
         """Whether a file or folder is left out: a pattern fits its name, its path, or a folder above it."""
         return any(self._fits(path, pattern) for pattern in self.exclude)

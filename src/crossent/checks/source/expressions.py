@@ -80,6 +80,9 @@ def _attribute(machine: Machine, node: ast.Attribute) -> Value:
         if isinstance(value.of, Tensor):
             return attribute_of_tensor(machine, value.of, node)
         return UNKNOWN if isinstance(value.of, Layer) else value
+    if isinstance(value, Method) and isinstance(owner, Items) and owner.exact and len(owner.items) == 2:
+        named = {"values": 0, "indices": 1}.get(node.attr)  # of max, topk, sort
+        return value if named is None else owner.items[named]
     return value
 
 

@@ -61,7 +61,11 @@ def verdict(
     if loss.binary and loss.takes == "logits" and x.kind not in PROBABILITIES:
         place = node if isinstance(node, Place) else machine.place(node)
         x.root.logits = x.root.logits or place
-        for threshold in x.root.thresholds:
+        thresholds = list(x.root.thresholds)
+        if x.kind == "linear" and x.place is not None and not x.touched:
+            machine.logits.setdefault(x.place, place)
+            thresholds += machine.thresholds.get(x.place, [])
+        for threshold in dict.fromkeys(thresholds):
             machine.find("X026", threshold, place)
 
 
@@ -173,6 +177,8 @@ def softmax(
         if axis is None and args.exact and torch:
             machine.find("X008", place)
         axis = -1 if axis is None and not torch else axis
+    if machine.project.uses is not None:
+        machine.project.uses.axes[place] = axis
     _axis(machine, x, axis, place if call is None else call, place)
     return tensor(what, place, width=x.width, ndim=x.ndim, framework=name.split(".", maxsplit=1)[0], one_unit=None)
 

@@ -74,7 +74,7 @@ def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, n
     if what == "argmax":
         return tensor("label", place, floating=False, framework=framework)
     if what == "max":
-        return Items((tensor(), tensor("label", place, floating=False, framework=framework)))
+        return Items((tensor(origins=x.origins), tensor("label", place, floating=False, framework=framework)))
     if what == "round":
         mark_threshold(machine, x, node)
         return tensor("label", place) if x.kind in (*PROBABILITIES, "linear") else tensor()

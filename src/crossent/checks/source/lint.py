@@ -42,7 +42,7 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None], *
 def _functions(machine: Machine, module: Module) -> None:
     """The functions and classes that nobody called."""
     assert module.source.tree is not None
-    worth = _worth_a_look(module)
+    worth = set(ast.walk(module.source.tree)) if machine.project.uses is not None else _worth_a_look(module)
     for function in list(machine.functions):
         if function.node not in machine.seen and function.node in worth:
             with attempt(machine, function.node):

@@ -112,6 +112,8 @@ class Machine(ABC):
         self.steps = 0
         self.share = self.limit = steps
         self.skipped: dict[Place, str] = {}  # calls that were not followed, for they would take too long
+        self.logits: dict[Place, Place] = {}  # layers whose output a binary loss of scores was given, and where
+        self.thresholds: dict[Place, list[Place]] = {}  # layers whose output was compared with 0.5, and where
         self.created = 0
         self.memory = Memory()
         self.version = 0  # counts changes to names of modules and attributes of objects

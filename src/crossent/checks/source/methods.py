@@ -287,7 +287,7 @@ def _reduced(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Call)
         return replace(x, kind="sum_exp", root=Root()) if x.kind == "exp" else x if x.kind == "loss" else tensor()
     place = machine.place(node)
     if name == "max" and (args.positional or "dim" in args.keywords) and x.framework != "numpy":
-        top = tensor("maximum", place)
+        top = tensor("maximum", place, origins=x.origins)
         return Items((top, tensor("label", place, floating=False)))
     return tensor("maximum", place)
 

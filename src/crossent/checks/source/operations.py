@@ -155,8 +155,12 @@ def mark_threshold(machine: Machine, x: Tensor, node: ast.AST) -> None:
     """x is compared with 0.5: a mistake if x is, or will be, given to a loss of logits."""
     place = machine.place(node)
     x.root.thresholds.append(place)
-    if x.root.logits is not None and x.kind not in PROBABILITIES:
-        machine.find("X026", place, x.root.logits, certain=x.certain)
+    loss = x.root.logits
+    if x.kind == "linear" and x.place is not None and not x.touched:
+        machine.thresholds.setdefault(x.place, []).append(place)
+        loss = loss or machine.logits.get(x.place)
+    if loss is not None and x.kind not in PROBABILITIES:
+        machine.find("X026", place, loss, certain=x.certain)
 
 
 def attribute_of_tensor(machine: Machine, x: Tensor, node: ast.Attribute) -> Value:

@@ -73,13 +73,15 @@ def look_at_files(
     settings: Callable[[str], Settings],
     project: Project | None = None,
     done: Callable[[str], None] = lambda _: None,
+    *,
+    always: bool = False,
 ) -> Report:
     """Look at every file; never raises for what is in one."""
     result, keep = Report(), project is not None
     project = project or Project()
     with deep_recursion():
         for path in files:
-            result.add(look(project, path, settings(path)))
+            result.add(look(project, path, settings(path), always=always))
             done(path)
             if not keep and project.weight > HEAVIEST:
                 project = Project()

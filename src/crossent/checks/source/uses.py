@@ -10,7 +10,21 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from .values import UNKNOWN, Class, Function, Instance, Items, Layer, Mapping, Partial, Place, Tensor, Value, origins
+from .values import (
+    UNKNOWN,
+    Class,
+    Function,
+    Instance,
+    Items,
+    Layer,
+    Mapping,
+    Method,
+    Partial,
+    Place,
+    Tensor,
+    Value,
+    origins,
+)
 
 __all__ = ["Uses", "keys_of"]
 
@@ -44,7 +58,8 @@ class Uses:
         self.evaluated: set[ast.AST] = set()
         self.followed: set[ast.AST] = set()  # calls whose function was run
         self.called: set[ast.AST] = set()  # functions that were run for a call
-        self.entered: set[ast.AST] = set()  # functions that were run with nothing known
+        self.axes: dict[Place, object] = {}  # along which axis a softmax was taken
+        self.inherited: set[ast.AST] = set()  # calls of methods that only a library knows
         self.unknown: set[ast.Call] = set()  # calls of what nobody knows
 
     def seen(self, node: ast.expr, value: Value) -> None:
@@ -61,13 +76,13 @@ class Uses:
         """A call gave a value."""
         for origin in origins(value):
             self.makers[origin].update(keys_of(callee))
+        if isinstance(callee, Method) and isinstance(callee.of, (Instance, Layer)):
+            self.inherited.add(node)
         if callee is UNKNOWN or (isinstance(callee, Tensor) and not callee.kind):
             self.unknown.add(node)
 
     def ran(self, function: ast.AST, node: Any, *, generic: bool) -> None:
         """A function was run, for a call or with nothing known."""
-        if generic:
-            self.entered.add(function)
-        else:
+        if not generic:
             self.called.add(function)
             self.followed.add(node)
