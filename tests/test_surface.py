@@ -27,6 +27,7 @@ EXPORTS = {
     "empty_cache",
     "errors",
     "get_num_threads",
+    "integrations",
     "linear_cross_entropy",
     "linear_cross_entropy_with_grad",
     "linear_row_stats",
@@ -66,10 +67,23 @@ LEVELS = [
     {"_torch.linear"},
     {"linear"},
     {"nn", "models"},
-    {"bench", "classify", "tour", "checks"},
+    {"bench", "classify", "tour", "checks", "integrations"},
     {"_info", "", "cli", "__main__"},
 ]
-HEAVY = ("torch", "triton", "sklearn", "scipy", "pandas", "matplotlib", "jax", "click", "tqdm", "safetensors", "skops")
+HEAVY = (
+    "torch",
+    "triton",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "jax",
+    "click",
+    "tqdm",
+    "safetensors",
+    "skops",
+    "transformers",
+)
 
 
 def module_name(path: Path) -> str:
@@ -247,7 +261,18 @@ def test_unknown_options_raise_as_python_does() -> None:
     "name",
     sorted(
         EXPORTS
-        - {"LinearGradients", "Prediction", "RowStats", "SoftmaxClassifier", "checks", "errors", "models", "nn", "tour"}
+        - {
+            "LinearGradients",
+            "Prediction",
+            "RowStats",
+            "SoftmaxClassifier",
+            "checks",
+            "errors",
+            "integrations",
+            "models",
+            "nn",
+            "tour",
+        }
     ),
 )
 def test_public_docstrings_are_complete(name: str) -> None:

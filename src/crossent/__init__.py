@@ -28,6 +28,7 @@ from .softmax import softmax as softmax
 
 if TYPE_CHECKING:
     from . import checks as checks
+    from . import integrations as integrations
     from . import models as models
     from . import nn as nn
     from . import tour as tour
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # What needs PyTorch or scikit-learn is imported when it is first used.
-_LAZY = {"SoftmaxClassifier": "crossent.classify.estimator", "checks": "", "models": "", "nn": "", "tour": ""}
+_LAZY = dict.fromkeys(("checks", "integrations", "models", "nn", "tour"), "")
+_LAZY["SoftmaxClassifier"] = "crossent.classify.estimator"
 
 
 def __getattr__(name: str) -> Any:

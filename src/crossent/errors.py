@@ -15,6 +15,7 @@ __all__ = [
     "EmptyReductionError",
     "MissingDependencyError",
     "MisuseWarning",
+    "ModelError",
     "OptionError",
     "ProbabilityError",
     "RunFolderError",
@@ -60,6 +61,10 @@ class EmptyReductionError(CrossentError, ValueError):
 
 class MissingDependencyError(CrossentError, ImportError):
     """An optional library is needed and not installed; the message names the extra to install."""
+
+
+class ModelError(CrossentError, TypeError, ValueError):
+    """A model whose head cannot be fused with its loss; the message says why, and what to use."""
 
 
 class DataError(CrossentError, ValueError):

@@ -1,0 +1,1 @@
+"""crossent inside other libraries' trainers: `crossent.integrations.transformers`."""

@@ -1,0 +1,253 @@
+"""What leaves logits unformed: views and slices of rows, factors, tanh, wider dtypes, losses and what rows tell.
+
+Each function says for some of torch's how it is done without the logits, or returns NotImplemented.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .logits import LazyLogits
+
+__all__ = ["LazyLogits"]  # with what is told here
+
+WIDTH = {torch.float16: 2, torch.bfloat16: 2, torch.float32: 4, torch.float64: 8}
+T = Tensor
+
+
+def stays_lazy(*functions: Any) -> Callable[[Any], Any]:
+    """Register how functions of torch are done without the logits."""
+
+    def register(operation: Any) -> Any:
+        LazyLogits.operations.update(dict.fromkeys(functions, operation))
+        return operation
+
+    return register
+
+
+# --- what only asks about the tensor ---
+
+ATTRIBUTES = (
+    "shape dtype device layout ndim requires_grad grad_fn is_leaf _base _version itemsize nbytes is_cpu is_cuda "
+    "is_mps is_xpu is_xla is_meta is_sparse is_sparse_csr is_quantized is_nested is_mkldnn"
+)
+METHODS = (
+    "size dim ndimension numel nelement stride is_contiguous element_size get_device is_floating_point is_complex "
+    "is_signed is_inference is_neg is_conj __len__ __hash__"
+)
+LazyLogits.about.update(getattr(T, name).__get__ for name in ATTRIBUTES.split())
+LazyLogits.about.update(getattr(T, name) for name in METHODS.split())
+LazyLogits.about.update((torch.is_floating_point, torch.is_complex, torch.numel))
+
+
+@stays_lazy(T.register_hook)
+def _hook(z: LazyLogits, hook: Any) -> Any:
+    """FSDP2 asks to hear of every output's gradient; that of the loss comes first."""
+    owner = type(getattr(hook, "__self__", None)).__module__
+    if not owner.startswith("torch.distributed."):
+        return NotImplemented
+    with torch._C.DisableTorchFunctionSubclass():
+        return T.register_hook(z, hook)  # type: ignore[no-untyped-call]
+
+
+# --- rows: what looks at the batch alone looks at the layer's input ---
+
+
+@stays_lazy(T.__getitem__)
+def _getitem(z: LazyLogits, index: Any) -> Any:
+    parts = index if isinstance(index, tuple) else (index,)
+    if not parts or not _of_rows(parts, len(z.recipe.shape)):
+        return NotImplemented
+    copied = any(isinstance(part, Tensor) for part in parts)
+    return _rows(z, z.recipe.x[index], None if copied else lambda whole: whole[index])
+
+
+def _rows(z: LazyLogits, x: Tensor, view: Callable[[Tensor], Tensor] | None) -> LazyLogits:
+    """The logits of the rows x: a view of z, or a copy."""
+    return LazyLogits.made(z.recipe.of_rows(x), None if view is None else (z, view))
+
+
+def _of_rows(index: tuple[Any, ...], ndim: int) -> bool:
+    """Whether an index leaves the axis of the classes whole."""
+    if any(isinstance(part, (bool, LazyLogits)) or not isinstance(part, INDICES) for part in index):
+        return False
+    masks = [part.ndim if isinstance(part, Tensor) and part.dtype in MASKS else 1 for part in index]
+    taken = sum(k for part, k in zip(index, masks, strict=True) if part is not None and part is not Ellipsis)
+    whole = isinstance(index[-1], slice) and index[-1] == slice(None)
+    if any(part is Ellipsis for part in index):
+        return whole or (index[-1] is Ellipsis and taken < ndim)
+    return taken < ndim or (taken == ndim and whole)
+
+
+INDICES = (int, slice, Tensor, type(None), type(Ellipsis))
+MASKS = (torch.bool, torch.uint8)
+
+
+def _reshaped(function: Any) -> None:
+    """Reshapes that keep the classes together."""
+
+    @stays_lazy(function)
+    def reshape(z: LazyLogits, *args: Any, **kwargs: Any) -> Any:
+        recipe = z.recipe
+        likeness = function(torch.empty(recipe.shape, dtype=recipe.dtype, device="meta"), *args, **kwargs)
+        if likeness.dtype != recipe.dtype or likeness.shape[-1:] != recipe.shape[-1:]:
+            return NotImplemented
+        x = recipe.x.reshape(*likeness.shape[:-1], recipe.x.shape[-1])
+        return _rows(z, x, lambda whole: function(whole, *args, **kwargs))
+
+
+RESHAPES: tuple[Any, ...] = (T.view, T.reshape, T.flatten, T.unsqueeze, T.squeeze)
+for _function in (*RESHAPES, torch.reshape, torch.flatten, torch.unsqueeze, torch.squeeze):
+    _reshaped(_function)
+
+
+def _parted(function: Any, place: int) -> None:
+    """Functions of one axis, whose number is the argument at a place: as long as it is not that of the classes."""
+
+    @stays_lazy(function)
+    def part(z: LazyLogits, *args: Any, **kwargs: Any) -> Any:
+        axis = kwargs.get("dim", args[place] if len(args) > place else 0)
+        if not isinstance(axis, int) or axis % len(z.recipe.shape) == len(z.recipe.shape) - 1:
+            return NotImplemented
+        found = function(z.recipe.x, *args, **kwargs)
+        if isinstance(found, Tensor):
+            return _rows(z, found, lambda whole: function(whole, *args, **kwargs))
+        pick = [functools.partial(_item, function, args, kwargs, k) for k in range(len(found))]
+        return tuple(_rows(z, x, view) for x, view in zip(found, pick, strict=True))
+
+
+def _item(function: Any, args: Any, kwargs: Any, k: int, whole: Tensor) -> Tensor:
+    """One of the parts."""
+    part: Tensor = function(whole, *args, **kwargs)[k]
+    return part
+
+
+AXES = {"split": 1, "chunk": 1, "unbind": 0, "narrow": 0, "select": 0}
+for _name, _place in AXES.items():
+    _parted(getattr(T, _name), _place)
+    _parted(getattr(torch, _name), _place)
+
+
+@stays_lazy(T.__iter__)
+def _iterate(z: LazyLogits) -> Any:
+    return iter(z.unbind(0)) if len(z.recipe.shape) > 1 else NotImplemented
+
+
+@stays_lazy(T.contiguous, T.clone, torch.clone)
+def _copied(z: LazyLogits, **_: Any) -> LazyLogits:
+    return LazyLogits.made(z.recipe)
+
+
+@stays_lazy(T.detach, torch.detach)
+def _detached(z: LazyLogits) -> LazyLogits:
+    return LazyLogits.made(z.recipe.detached(), (z, T.detach))
+
+
+# --- numbers: what a loss knows by its options ---
+
+
+@stays_lazy(T.mul, T.__mul__, T.__rmul__, torch.mul)
+def _times(z: LazyLogits, factor: Any) -> Any:
+    return LazyLogits.made(z.recipe.then(torch.mul, factor)) if _is_factor(factor) else NotImplemented
+
+
+@stays_lazy(T.div, T.__truediv__, torch.div, torch.true_divide)
+def _over(z: LazyLogits, divisor: Any, **other: Any) -> Any:
+    plain = _is_factor(divisor) and not other
+    return LazyLogits.made(z.recipe.then(torch.div, divisor)) if plain else NotImplemented
+
+
+def _is_factor(number: Any) -> bool:
+    """Whether it is a number that a loss can take out: not 0."""
+    return type(number) in (int, float) and math.isfinite(number) and number != 0
+
+
+@stays_lazy(T.tanh, torch.tanh)
+def _tanh(z: LazyLogits) -> LazyLogits:
+    return LazyLogits.made(z.recipe.then(torch.tanh))
+
+
+@stays_lazy(T.float)
+def _float(z: LazyLogits) -> Any:
+    return _cast(z, torch.float32)
+
+
+@stays_lazy(T.double)
+def _double(z: LazyLogits) -> Any:
+    return _cast(z, torch.float64)
+
+
+@stays_lazy(T.to)
+def _to(z: LazyLogits, *args: Any, dtype: Any = None, device: Any = None, **more: Any) -> Any:
+    if more.keys() - {"non_blocking"}:
+        return NotImplemented
+    for part in args:
+        if isinstance(part, torch.dtype):
+            dtype = part
+        elif isinstance(part, (torch.device, str, int)) and not isinstance(part, bool):
+            device = part
+        elif part is not False:
+            return NotImplemented
+    if device is not None and torch.device(device) not in (z.device, torch.device(z.device.type)):
+        return NotImplemented
+    return z if dtype is None else _cast(z, dtype)
+
+
+def _cast(z: LazyLogits, dtype: torch.dtype) -> Any:
+    """To a dtype that holds every number of the old one."""
+    before = z.recipe.dtype
+    if dtype == before:
+        return z
+    if WIDTH.get(dtype, 0) <= WIDTH[before]:
+        return NotImplemented
+    return LazyLogits.made(z.recipe.then(T.to, dtype, dtype=dtype))
+
+
+# --- losses, and what rows tell ---
+
+
+@stays_lazy(F.cross_entropy)
+def _cross_entropy(
+    z: LazyLogits,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    deprecated = size_average is not None or reduce is not None
+    if deprecated or len(z.recipe.shape) != 2 or not z.recipe.plain():
+        return NotImplemented
+    options = {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": label_smoothing}
+    return z.cross_entropy(target, weight=weight, **options)
+
+
+@stays_lazy(T.argmax, torch.argmax)
+def _argmax(z: LazyLogits, dim: Any = None, keepdim: bool = False) -> Any:
+    if not _is_last(z, dim) or not z.recipe.plain():
+        return NotImplemented
+    with torch.no_grad():
+        found = z.recipe.detached().statistics().prediction
+    return found.unsqueeze(-1) if keepdim else found
+
+
+@stays_lazy(T.logsumexp, torch.logsumexp)
+def _logsumexp(z: LazyLogits, dim: Any, keepdim: bool = False) -> Any:
+    if not _is_last(z, dim) or not z.recipe.plain():
+        return NotImplemented
+    found = z.recipe.statistics().lse
+    return found.unsqueeze(-1) if keepdim else found
+
+
+def _is_last(z: LazyLogits, dim: Any) -> bool:
+    """Whether an axis is that of the classes."""
+    return isinstance(dim, int) and dim % len(z.recipe.shape) == len(z.recipe.shape) - 1

@@ -1,0 +1,144 @@
+"""What logits that are not formed are made of: a linear layer, and what the model does with its output.
+
+Of the steps a loss needs to know three numbers: z = softcap·tanh(scale·x·Wᵀ / softcap), or z = scale·x·Wᵀ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ... import linear
+
+
+class Step(NamedTuple):
+    """One thing that a model does with its logits: function(logits, *operands)."""
+
+    function: Callable[..., Tensor]
+    operands: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Logits as they would be: steps(x·Wᵀ + b), x (…, D), W (C, D), in `dtype` after the last step.
+
+    `cast` is the dtype of the products under torch's autocast, None without; `head` the module whose parameters they
+    are, `versions` those that the parts had when they came.
+    """
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    head: Any
+    cast: torch.dtype | None
+    dtype: torch.dtype
+    versions: tuple[int | None, ...]
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(…, C)."""
+        return (*self.x.shape[:-1], self.weight.shape[0])
+
+    def then(self, function: Callable[..., Tensor], *operands: Any, dtype: torch.dtype | None = None) -> Recipe:
+        """The same with one more step."""
+        return dataclasses.replace(self, steps=(*self.steps, Step(function, operands)), dtype=dtype or self.dtype)
+
+    def of_rows(self, x: Tensor) -> Recipe:
+        """The same layer and steps for other rows."""
+        return dataclasses.replace(self, x=x, versions=(version(x), *self.versions[1:]))
+
+    def of_parts(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Recipe:
+        """The same steps on the same numbers with a graph of their own."""
+        self._ready()
+        parts = (x, weight, bias)
+        return dataclasses.replace(self, x=x, weight=weight, bias=bias, versions=tuple(map(version, parts)))
+
+    def detached(self) -> Recipe:
+        """The same without autograd's history."""
+        bias = None if self.bias is None else self.bias.detach()
+        return dataclasses.replace(self, x=self.x.detach(), weight=self.weight.detach(), bias=bias)
+
+    def form(self) -> Tensor:
+        """The logits."""
+        self._ready()
+        with self._products():
+            z = F.linear(self.x, self.weight, self.bias)
+        for function, operands in self.steps:
+            z = function(z, *operands)
+        return z
+
+    def loss(self, target: Tensor, **options: Any) -> Tensor:
+        """The cross-entropy of the logits, classes last, without forming them."""
+        self._ready()
+        x, settings = self._settled()
+        options = {"dtype": self.dtype, **settings, **options}
+        with self._products():
+            value: Tensor = linear.linear_cross_entropy(x, self.weight, target, linear_bias=self.bias, **options)
+        return value.clone()  # a tensor of its own, which Trainer multiplies in place
+
+    def statistics(self, target: Tensor | None = None) -> Any:
+        """What each row of the logits tells, without forming them: see `crossent.linear_row_stats`."""
+        self._ready()
+        x, settings = self._settled()
+        options = {"dtype": self.dtype, **settings}
+        with self._products():
+            return linear.linear_row_stats(x, self.weight, target, linear_bias=self.bias, **options)
+
+    def plain(self) -> bool:
+        """Whether the steps are such that a loss knows them."""
+        return bool(_numbers(self.steps))
+
+    def _settled(self) -> tuple[Tensor, dict[str, Any]]:
+        """x and the options that stand for the steps."""
+        found = _numbers(self.steps)
+        assert found is not None  # plain() was asked
+        scale, cap = found
+        if cap is None and scale > 0:
+            return self.x, {} if scale == 1 else {"temperature": 1 / scale}
+        settings = {} if cap is None else {"softcap": cap}
+        return (self.x if scale == 1 else self.x * scale), settings
+
+    def _products(self) -> Any:
+        """The autocast that the head ran under."""
+        return torch.autocast(self.x.device.type, dtype=self.cast, enabled=self.cast is not None)
+
+    def _ready(self) -> None:
+        """The parts as they were when the head was called: parameters gathered again, nothing changed."""
+        if self.weight.untyped_storage().size() == 0 and hasattr(self.head, "unshard"):
+            self.head.unshard()  # FSDP2 has given their memory back after the head's forward pass
+        parts = (self.x, self.weight, self.bias)
+        for name, part, before in zip(("input", "weight", "bias"), parts, self.versions, strict=True):
+            if part is not None and version(part) != before:
+                text = f"logits {self.shape} of a fused head are asked for after the head's {name} was changed in place"
+                raise RuntimeError(f"{text}: look at outputs.logits before optimizer.step(), or undo fused_head")
+
+
+def version(part: Tensor | None) -> int | None:
+    """The version of a tensor; inference tensors have none."""
+    return None if part is None or part.is_inference() else part._version
+
+
+def _numbers(steps: tuple[Step, ...]) -> tuple[float, float | None] | None:
+    """(scale, soft-cap or None) of the steps, None where they are other ones."""
+    before, after = 1.0, None
+    for function, operands in steps:
+        if function is torch.tanh:
+            if after is not None:
+                return None
+            after = 1.0
+        elif function in (torch.mul, torch.div):
+            factor = operands[0] if function is torch.mul else 1 / operands[0]
+            before, after = (before * factor, None) if after is None else (before, after * factor)
+        elif function is not torch.Tensor.to:
+            return None
+    if after is not None and not 0 < after < math.inf:
+        return None
+    scale = before * (1.0 if after is None else after)
+    return (1.0 if math.isclose(scale, 1.0, rel_tol=1e-12) else scale), after

@@ -1,0 +1,235 @@
+"""fused_head: nine families train without logits, to the same loss and gradients, and all else goes on working."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("transformers")
+
+from language_models import CLASSES, FAMILIES, batch, difference, model_of, trained
+
+from crossent.errors import ModelError
+from crossent.integrations.transformers import FusedHead, LazyLogits, causal_lm_loss, fused_head
+from crossent.integrations.transformers.recipe import Recipe
+
+
+@pytest.fixture
+def formed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of the logits that have been formed."""
+    shapes: list[tuple[int, ...]] = []
+    form = Recipe.form
+
+    def noted(recipe: Recipe) -> Any:
+        shapes.append(recipe.shape)
+        return form(recipe)
+
+    monkeypatch.setattr(Recipe, "form", noted)
+    return shapes
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_loss_and_gradients_without_logits(family: str, formed: list[Any]) -> None:
+    model = model_of(family)
+    plain, counted = trained(model), trained(model, **batch(), num_items_in_batch=torch.tensor(57))
+    with fused_head(model):
+        own, own_counted = trained(model), trained(model, **batch(), num_items_in_batch=torch.tensor(57))
+    assert not formed
+    assert max(difference(plain, own)) < 1e-6
+    assert max(difference(counted, own_counted)) < 1e-6
+    assert isinstance(own[0].logits, LazyLogits)
+    assert torch.equal(own[0].logits + 0, plain[0].logits)
+    assert formed == [(2, 40, CLASSES)]
+
+
+@pytest.mark.parametrize("family", ["Llama", "Gemma2", "Granite"])
+@pytest.mark.parametrize("way", ["autocast", "bfloat16"])
+def test_sixteen_bits(family: str, way: str, formed: list[Any]) -> None:
+    """No further from float32 than the plain model is."""
+    exact = trained(model_of(family))
+    model = model_of(family) if way == "autocast" else model_of(family).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"):
+        plain = trained(model)
+        with fused_head(model):
+            own = trained(model)
+    assert not formed
+    assert own[0].loss.dtype == plain[0].loss.dtype
+    assert difference(plain, own)[0] < 3e-5
+    assert difference(exact, own)[1] <= 1.1 * difference(exact, plain)[1]
+
+
+@pytest.mark.parametrize("options", [{"tie_word_embeddings": True}, {"tie_word_embeddings": False}])
+def test_tied_heads_and_a_bias(options: dict[str, Any], formed: list[Any]) -> None:
+    model = model_of("Llama", **options)
+    model.lm_head.bias = torch.nn.Parameter(torch.randn(CLASSES) / 4)
+    plain = trained(model)
+    with fused_head(model):
+        own = trained(model)
+    assert not formed
+    assert max(difference(plain, own)) < 1e-6
+    assert "lm_head.bias" in own[1]
+
+
+def test_accumulation_and_checkpointing(formed: list[Any]) -> None:
+    """Four micro-batches with the divisor of all are the batch, and checkpointed blocks make no difference."""
+    model, whole = model_of("Qwen2"), batch(8)
+    plain = trained(model, **whole)
+    count = (whole["labels"][:, 1:] != -100).sum()
+    model.activation_checkpointing_enable()
+    with fused_head(model):
+        model.zero_grad()
+        for k in range(4):
+            part = {name: value[2 * k : 2 * k + 2] for name, value in whole.items()}
+            model(**part, num_items_in_batch=count).loss.backward()
+    assert not formed
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.grad, plain[1][name], rtol=1e-5, atol=1e-7), name
+
+
+def test_a_loop_of_ones_own(formed: list[Any]) -> None:
+    """F.cross_entropy of outputs.logits, shifted by hand, is fused too."""
+    model, inputs = model_of("Gemma2"), batch()
+    plain = trained(model)
+    with fused_head(model):
+        model.zero_grad()
+        logits = model(input_ids=inputs["input_ids"]).logits[..., :-1, :].contiguous().float()
+        loss = torch.nn.functional.cross_entropy(logits.view(-1, CLASSES), inputs["labels"][..., 1:].reshape(-1))
+        loss /= 2
+        loss.backward()
+    assert not formed
+    assert 2 * loss.item() == pytest.approx(plain[0].loss.item(), abs=1e-6)
+    assert torch.allclose(2 * model.model.embed_tokens.weight.grad, plain[1]["model.embed_tokens.weight"], atol=1e-6)
+
+
+def test_the_loss_of_crossent_with_options(formed: list[Any]) -> None:
+    model = model_of("Llama")
+    model.loss_function = functools.partial(causal_lm_loss, z_loss=1e-2, label_smoothing=0.1)
+    plain = trained(model)
+    with fused_head(model):
+        own = trained(model)
+    assert not formed
+    assert max(difference(plain, own)) < 1e-6
+
+
+def test_evaluation_generation_and_metrics(formed: list[Any]) -> None:
+    model, inputs = model_of("Llama").eval(), batch()
+    words = {"max_new_tokens": 4, "do_sample": False}
+    with torch.no_grad():
+        plain = model(**inputs)
+        tokens = model.generate(inputs["input_ids"][:, :6], **words)
+        with fused_head(model):
+            own = model(**inputs)
+            assert torch.equal(model.generate(inputs["input_ids"][:, :6], **words), tokens)
+            assert torch.equal(own.logits.detach().argmax(-1), plain.logits.argmax(-1))
+            assert not formed
+            assert own.loss.item() == pytest.approx(plain.loss.item(), abs=1e-6)
+            assert torch.equal(own.logits.softmax(-1), plain.logits.softmax(-1))
+            assert torch.equal(torch.cat([own.logits, own.logits]), torch.cat([plain.logits] * 2))
+            assert len(formed) == 1
+            assert (own.logits.numpy() == plain.logits.numpy()).all()
+
+
+def test_gradients_reach_the_logits_too() -> None:
+    model, inputs = model_of("Granite"), batch()
+    plain = model(**inputs)
+    (plain.loss + plain.logits.square().mean()).backward()
+    expected = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    with fused_head(model):
+        own = model(**inputs)
+    (own.loss + own.logits.square().mean()).backward()
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.grad, expected[name], rtol=1e-4, atol=1e-6), name
+
+
+def test_logits_after_the_step_are_refused() -> None:
+    model = model_of("Llama")
+    optimizer = torch.optim.AdamW(model.parameters())
+    with fused_head(model):
+        outputs, _ = trained(model)
+        optimizer.step()
+        with pytest.raises(RuntimeError, match=r"after the head's weight was changed in place: look at outputs.logits"):
+            outputs.logits.sum()
+
+
+def test_undo_copies_and_files(tmp_path: Any) -> None:
+    """The head is what it was; copies stay fused; what is saved is plain."""
+    model = model_of("Llama")
+    plain, state, kind = trained(model), {k: v.clone() for k, v in model.state_dict().items()}, type(model.lm_head)
+    handle = fused_head(model)
+    assert isinstance(handle, FusedHead)
+    assert "Linear(in_features=32" in repr(handle)
+    assert "(lm_head): Linear(in_features=32" in repr(model)
+    assert model.state_dict().keys() == state.keys()
+    assert isinstance(copy.deepcopy(model)(**batch()).logits, LazyLogits)
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    assert type(torch.load(file, weights_only=False).lm_head) is kind
+    model.save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path)
+    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in state.items())
+    with fused_head(model):
+        pass
+    assert isinstance(model(**batch()).logits, LazyLogits)  # the outer one holds
+    handle.undo()
+    handle.undo()
+    assert type(model.lm_head) is kind
+    assert repr(handle) == "FusedHead(undone)"
+    assert difference(plain, trained(model)) == (0, 0)
+
+
+def test_compiled_it_forms_its_logits_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossent.integrations.transformers.head._said", [])
+    model = model_of("Llama")
+    plain = trained(model)
+    with fused_head(model), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compiled = torch.compile(model, backend="eager")
+        own = trained(compiled)
+        trained(compiled)
+    assert max(difference(plain, own)) < 1e-6
+    said = [str(one.message) for one in caught if "fused_head" in str(one.message)]
+    assert said == [said[0]]
+    assert said[0].startswith("fused_head: torch.compile traces the plain logits")
+
+
+def test_what_cannot_be_fused_is_refused() -> None:
+    class Own(torch.nn.Linear):
+        def forward(self, input: Any) -> Any:
+            return super().forward(input) ** 2
+
+    with pytest.raises(ModelError, match=r"Linear has no get_output_embeddings\(\): use crossent.linear_cross_entropy"):
+        fused_head(torch.nn.Linear(2, 3))
+    model = model_of("Llama")
+    with pytest.raises(ModelError, match=r"LlamaModel.get_output_embeddings\(\) is None"):
+        fused_head(model.model)
+    model.lm_head = Own(32, CLASSES)
+    with pytest.raises(ModelError, match="the head of LlamaForCausalLM is a Own, whose forward is its own"):
+        fused_head(model)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks for it
+def test_adapters() -> None:
+    """One on the head is refused; elsewhere, and a head that is trained whole, is fused."""
+    peft = pytest.importorskip("peft")
+    config = functools.partial(peft.LoraConfig, r=2, init_lora_weights=False)
+    with pytest.raises(ModelError, match=r"a PEFT adapter on its head \(Linear\), whose part of the logits would be"):
+        fused_head(peft.get_peft_model(model_of("Llama"), config(target_modules=["q_proj", "lm_head"])))
+    for more in ({}, {"modules_to_save": ["lm_head"]}):
+        model = peft.get_peft_model(model_of("Llama"), config(target_modules=["q_proj"], **more))
+        plain = trained(model)
+        with fused_head(model):
+            own = trained(model)
+            assert isinstance(own[0].logits, LazyLogits)
+        assert max(difference(plain, own)) < 1e-6
+    with fused_head(base := model_of("Llama")):
+        adapted = peft.get_peft_model(base, config(target_modules=["lm_head"]))  # put on later, it is seen
+        own = trained(adapted)
+    assert max(difference(trained(adapted), own)) < 1e-6
