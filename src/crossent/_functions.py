@@ -32,6 +32,48 @@ def logsumexp(z: Array) -> Array:
     return definition.lse(definition.RowStats(m, r, None, None, a))
 
 
+def signed_logsumexp(z: Array, b: Array) -> tuple[Array, Array]:
+    """(log |S|, sign of S) of each row's S = Σ b·exp(z); what has b = 0 counts for nothing, whatever its z.
+
+    All is relative to the largest term, as in `logsumexp`: log |S| = z + log |b| there, and log1p of the others.
+    """
+    xp = namespace(z)
+    counts, below = b != 0, b < 0
+    size = xp.log(xp.where(counts, xp.abs(b), 1.0))
+    whole = xp.where(counts, z + size, -math.inf)
+    top = definition.class_mask(xp.argmax(whole, axis=-1), z)
+    m, at, size_at = (xp.sum(xp.where(top, part, 0.0), axis=-1) for part in (whole, z, size))
+    e = xp.exp((z - at[..., None]) + (size - size_at[..., None]))
+    e = xp.where(top | ~counts, 0.0, xp.where(below, -e, e))
+    one = xp.ones_like(m)
+    turn = xp.where(xp.any(top & below, axis=-1), -one, one)
+    r = turn * xp.sum(e, axis=-1)
+    value = m + xp.where(r > -1, xp.log1p(xp.where(r > -1, r, 0.0)), xp.log(xp.abs(1 + r)))
+    sign = turn * xp.where(r > -1, one, xp.where(r == -1, 0.0, -one))
+    both = xp.any((whole == math.inf) & below, axis=-1) & xp.any((whole == math.inf) & ~below, axis=-1)
+    bad = both | xp.isnan(m)
+    infinite = (m == math.inf) | (m == -math.inf)
+    value = xp.where(bad, math.nan, xp.where(infinite, m, value))
+    return value, xp.where(bad, math.nan, xp.where(m == -math.inf, 0.0, xp.where(infinite, turn, sign)))
+
+
+def weighted_logsumexp(z: Array, b: Array) -> Array:
+    """log |Σ b·exp(z)| of each row."""
+    return signed_logsumexp(z, b)[0]
+
+
+def weighted_slopes(z: Array, b: Array, value: Array) -> tuple[Array, Array]:
+    """The derivatives of weighted_logsumexp, whose value is given, by z and by b: b·exp(z)/S and exp(z)/S.
+
+    The root is taken before the product, so that a small b beside a large exp(z) does not overflow.
+    """
+    xp = namespace(z)
+    sign = signed_logsumexp(z, b)[1][..., None]
+    root = xp.exp((z - value[..., None]) / 2)
+    root = xp.where((b == 0) & ~xp.isfinite(root), 0.0, root)
+    return sign * (b * root) * root, sign * root * root
+
+
 def row_loss(z: Array, q: Array) -> Array:
     """The cross-entropy of each row."""
     return definition.loss(definition.row_stats(z, q))

@@ -18,6 +18,7 @@ from ._definition import Array
 
 row_loss = jax.custom_jvp(_functions.row_loss)
 logsumexp = jax.custom_jvp(_functions.logsumexp)
+weighted_logsumexp = jax.custom_jvp(_functions.weighted_logsumexp)
 softmax = jax.custom_jvp(_functions.softmax)
 log_softmax = jax.custom_jvp(_functions.log_softmax)
 binary_loss = jax.custom_jvp(_functions.binary_loss)
@@ -38,6 +39,13 @@ def _row_loss(at: Any, along: Any) -> tuple[Array, Array]:
 def _logsumexp(at: Any, along: Any) -> tuple[Array, Array]:
     """⟨softmax(z), dz⟩."""
     return logsumexp(*at), jnp.sum(_functions.softmax(*at) * along[0], -1)
+
+
+def _weighted_logsumexp(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨b·exp(z)/S, dz⟩ + ⟨exp(z)/S, db⟩."""
+    value = weighted_logsumexp(*at)
+    by_z, by_b = _functions.weighted_slopes(at[0], at[1], value)
+    return value, jnp.sum(_sum_of((along[0], lambda: by_z), (along[1], lambda: by_b)), -1)
 
 
 def _tangent(z: Array, dz: Array) -> Array:
@@ -80,6 +88,7 @@ def moments(z: Array) -> tuple[Array, Array, Array, Array]:
 
 row_loss.defjvp(_row_loss, symbolic_zeros=True)
 logsumexp.defjvp(_logsumexp)
+weighted_logsumexp.defjvp(_weighted_logsumexp, symbolic_zeros=True)
 softmax.defjvp(_softmax)
 log_softmax.defjvp(_log_softmax)
 binary_loss.defjvp(_binary_loss, symbolic_zeros=True)

@@ -20,6 +20,8 @@ __all__ = [
     "ProbabilityError",
     "RunFolderError",
     "ShapeError",
+    "TracingError",
+    "UnknownOptionError",
 ]
 
 
@@ -53,6 +55,14 @@ class ProbabilityError(CrossentError, ValueError, RuntimeError):
 
 class OptionError(CrossentError, ValueError, RuntimeError):
     """An option outside its range; torch raises ValueError or RuntimeError, by the option."""
+
+
+class UnknownOptionError(OptionError, TypeError):
+    """An option that a function does not have, as Python's own TypeError; also torch's old spellings of reduction."""
+
+
+class TracingError(CrossentError, RuntimeError):
+    """A tool that records a function without its values (torch.jit.script, torch.fx); torch.export serves instead."""
 
 
 class EmptyReductionError(CrossentError, ValueError):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import _ways
+from . import _functions, _ways
 from ._call.arrays import as_float_array, move_axis, scalar
-from ._call.options import Options, Rows, in_range
+from ._call.options import Options, Rows, in_range, shown
 from ._definition import Array, namespace
 from ._door import rows as door
+from ._door.axes import NOT_GIVEN, Classes, classes, either
 from .backends import cpu
 from .errors import OptionError, ShapeError
+
+Axis = int | Sequence[int] | None
 
 __all__ = ["Prediction", "log_softmax", "logsumexp", "predict", "softmax"]
 
@@ -23,22 +27,16 @@ class Prediction(NamedTuple):
     probability: Array
 
 
-def _rows(function: str, x: Any, axis: int | None, where: Any, temperature: float, dtype: Any) -> Rows:
-    """Check a call and bring it into canonical form: rows without a target."""
-    x = as_float_array(x, "x")
-    if axis is None:
-        raise OptionError(f"{function}: axis=None, expected an integer: the axis of the classes, as axis=-1")
-    axis = door.class_axis(function, x, axis)
-    if x.shape[axis] == 0:
-        raise ShapeError(f"{function}: x of shape {tuple(x.shape)} has no classes on axis {axis}")
+def _rows(function: str, x: Array, places: Classes, where: Any, temperature: float, dtype: Any) -> Rows:
+    """A call in canonical form: rows without a target."""
     options = Options(temperature=in_range(function, "temperature", temperature))
-    mask = door.class_mask(function, x, where, axis)
+    mask = _mask(function, x, places, where)
     sum_dtype, result = door.result_dtype(x, dtype, loss=False)
     if x.dtype != result:  # so that the result is rounded once
         x = namespace(x).astype(x, sum_dtype)
     nothing: Any = None
     return Rows(
-        x=move_axis(x, axis, -1),
+        x=places.last(x),
         y=nothing,
         q=nothing,
         live=nothing,
@@ -47,26 +45,73 @@ def _rows(function: str, x: Any, axis: int | None, where: Any, temperature: floa
         where=mask,
         options=options,
         known=True,
-        axis=axis,
+        axis=-1,
         sum_dtype=sum_dtype,
         dtype=result,
     )
 
 
-def _is_plain(axis: Any, where: Any, temperature: Any, dtype: Any) -> bool:
+def _mask(function: str, x: Array, places: Classes, where: Any) -> Array:
+    """`where` with the classes last, or None."""
+    if where is None or len(places.axes) == 1:
+        return door.class_mask(function, x, where, places.axes[0] if places.axes else 0)
+    return places.last(door.whole_mask(function, x, where))
+
+
+def _is_plain(axis: Any, dim: Any, where: Any, temperature: Any, dtype: Any) -> bool:
     """Whether a call asks for the last axis and nothing else."""
-    asked = type(axis) is int and axis == -1 and type(temperature) is float and temperature == 1.0
-    return asked and where is None and dtype is None
+    asked = (axis is NOT_GIVEN or (type(axis) is int and axis == -1)) and dim is NOT_GIVEN
+    return asked and type(temperature) is float and temperature == 1.0 and where is None and dtype is None
 
 
-def _output(p: Array, rows: Rows, absent: float) -> Array:
-    """A result in the caller's layout and dtype; what `where` leaves out is `absent`."""
-    xp = namespace(p)
-    p = p if rows.where is None else xp.where(rows.where, p, absent)
-    return move_axis(p if p.dtype == rows.dtype else xp.astype(p, rows.dtype), -1, rows.axis)
+def _mapped(
+    function: str, absent: float, x: Any, axis: Any, dim: Any, where: Any, temperature: float, dtype: Any
+) -> Array:
+    """softmax or log_softmax by the general way; what `where` leaves out is `absent`."""
+    x = as_float_array(x, "x", distributed=function == "softmax")
+    places = classes(function, x, either(function, ("axis", "dim"), axis, dim, -1))
+    rows = _rows(function, x, places, where, temperature, dtype)
+    xp, p = namespace(x), rows.x
+    if places.number:
+        with _ways.quiet(p):
+            p = getattr(_ways.room(rows), function)(rows, _ways.rules(p))
+            p = p if rows.where is None else xp.where(rows.where, p, absent)
+    return scalar(places.back(p if p.dtype == rows.dtype and p is not x else xp.astype(p, rows.dtype)))
 
 
-def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
+def _log_of_sum(rows: Rows, b: Array, *, signed: bool) -> tuple[Array, Array]:
+    """(log of the size of each row's sum, its sign), the logarithm of a sum below 0 NaN unless `signed`."""
+    xp, rules = namespace(rows.x), _ways.rules(rows.x)
+    if b is None and rows.x.shape[-1]:
+        value = _ways.room(rows).logsumexp(rows, rules)
+        nothing = xp.zeros_like(value)
+        return value, xp.where(value > -math.inf, 1.0, xp.where(value == -math.inf, nothing, math.nan))
+    z = xp.astype(rows.x, rows.sum_dtype, copy=False)
+    if not rows.x.shape[-1]:
+        nothing = xp.sum(z, axis=-1)
+        return nothing - math.inf, nothing
+    b = xp.astype(b, rows.sum_dtype, copy=False)
+    b = b if rows.where is None else xp.where(rows.where, b, 0.0)
+    value, sign = rules.weighted_logsumexp(z, b), _functions.signed_logsumexp(z, b)[1]
+    return value if signed else xp.where(sign < 0, math.nan, value), sign
+
+
+def _per_row(value: Array, rows: Rows, places: Classes, *, keeps: bool) -> Array:
+    """One number a row in the result's dtype, with or without the axes of the classes."""
+    value = value if value.dtype == rows.dtype else namespace(value).astype(value, rows.dtype)
+    return places.kept(value) if keeps else scalar(value)
+
+
+@shown(axis=-1)
+def softmax(
+    x: Array,
+    axis: Axis = NOT_GIVEN,
+    *,
+    where: Array = None,
+    temperature: float = 1.0,
+    dtype: Any = None,
+    dim: Axis = NOT_GIVEN,
+) -> Array:
     """The probabilities of the classes: exp(x) over its sum.
 
     softmax(x)ᵢ = exp(xᵢ/T − m) / Σⱼ exp(xⱼ/T − m),  m = max(x/T)
@@ -76,8 +121,9 @@ def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float
     x
         Logits of any shape: float16, bfloat16, float32 or float64, from NumPy, PyTorch, JAX or any array-API library;
         lists, numbers and NumPy integers count as float64.
-    axis
-        The axis of the classes; the last one unless told otherwise (SciPy's default is the whole array).
+    axis, dim
+        The axis of the classes; the last one unless told otherwise. A tuple names several, whose elements are one row;
+        None is the whole array (SciPy's default). `dim` is torch's name of it. A single number is a row of its own.
     where
         The classes that exist, as booleans: (C,) or a shape that broadcasts to x. The others have probability 0.
     temperature
@@ -88,7 +134,8 @@ def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float
     Returns
     -------
     Array
-        Probabilities in x's shape. A row with NaN or +∞, and one of −∞ alone, is NaN; no other row is touched.
+        Probabilities in x's shape; an axis of no classes gives an empty array. A row with NaN or +∞, and one of −∞
+        alone, is NaN; no other row is touched.
 
     Raises
     ------
@@ -109,16 +156,23 @@ def softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float
     ----------
     J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
-    if _is_plain(axis, where, temperature, dtype):
+    if _is_plain(axis, dim, where, temperature, dtype):
         value = _ways.plain_softmax(cpu.SOFTMAX, x)
         if value is not None:
             return value
-    rows = _rows("softmax", x, axis, where, temperature, dtype)
-    with _ways.quiet(rows.x):
-        return _output(_ways.room(rows).softmax(rows, _ways.rules(rows.x)), rows, 0.0)
+    return _mapped("softmax", 0.0, x, axis, dim, where, temperature, dtype)
 
 
-def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: float = 1.0, dtype: Any = None) -> Array:
+@shown(axis=-1)
+def log_softmax(
+    x: Array,
+    axis: Axis = NOT_GIVEN,
+    *,
+    where: Array = None,
+    temperature: float = 1.0,
+    dtype: Any = None,
+    dim: Axis = NOT_GIVEN,
+) -> Array:
     """The log-probabilities of the classes, without the detour over softmax that rounds small ones to log 0.
 
     log_softmax(x)ᵢ = (xᵢ/T − m) − log1p(r),  m = max(x/T),  r = Σⱼ exp(xⱼ/T − m) − 1
@@ -141,35 +195,51 @@ def log_softmax(x: Array, axis: int = -1, *, where: Array = None, temperature: f
     P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax functions",
     IMA Journal of Numerical Analysis, 2021.
     """
-    if _is_plain(axis, where, temperature, dtype):
+    if _is_plain(axis, dim, where, temperature, dtype):
         value = _ways.plain_softmax(cpu.LOG_SOFTMAX, x)
         if value is not None:
             return value
-    rows = _rows("log_softmax", x, axis, where, temperature, dtype)
-    with _ways.quiet(rows.x):
-        return _output(_ways.room(rows).log_softmax(rows, _ways.rules(rows.x)), rows, -math.inf)
+    return _mapped("log_softmax", -math.inf, x, axis, dim, where, temperature, dtype)
 
 
-def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array = None, dtype: Any = None) -> Array:
-    """log Σ exp(x), without overflow: the smooth maximum, and the normaliser of softmax.
+@shown(axis=-1, keepdims=False)
+def logsumexp(
+    x: Array,
+    axis: Axis = NOT_GIVEN,
+    *,
+    keepdims: bool = NOT_GIVEN,
+    where: Array = None,
+    b: Array = None,
+    return_sign: bool = False,
+    dtype: Any = None,
+    dim: Axis = NOT_GIVEN,
+    keepdim: bool = NOT_GIVEN,
+) -> Any:
+    """log Σ exp(x), without overflow: the smooth maximum, and the normaliser of softmax; with weights log Σ b·exp(x).
 
     logsumexp(x) = m + log1p(r),  m = max x,  r = Σ exp(x − m) − 1
 
     Parameters
     ----------
-    x, axis, where, dtype
+    x, axis, where, dtype, dim
         As in `softmax`.
-    keepdims
-        Keep the summed axis with length 1.
+    keepdims, keepdim
+        Keep the summed axes with length 1; the second is torch's name of it.
+    b
+        Factors of the terms, of any sign, as in SciPy: x and b are broadcast together. What has b = 0 counts for
+        nothing. A sum below 0 has the logarithm NaN, or with return_sign that of its size.
+    return_sign
+        True gives (log |Σ b·exp(x)|, the sign of the sum: 1, −1, 0 for a sum of 0).
 
     Returns
     -------
     Array
-        x's shape without the axis. −∞ where every element is −∞ or left out, +∞ where one is +∞, NaN where one is NaN.
+        x's shape without the axes. −∞ where every element is −∞ or left out or there is none, +∞ where one is +∞, NaN
+        where one is NaN. With return_sign a pair.
 
     Raises
     ------
-    AxisError, ShapeError, DtypeError, OptionError
+    AxisError, ShapeError, DtypeError, ArrayTypeError, OptionError
         For what cannot be meant; the message names the fix.
 
     Examples
@@ -177,19 +247,26 @@ def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False, where: Array 
     >>> import numpy as np, crossent
     >>> float(crossent.logsumexp(np.array([1000.0, 1000.0])))
     1000.6931471805599
+    >>> value, sign = crossent.logsumexp([0.0, 1.0], b=[1.0, -1.0], return_sign=True)
+    >>> float(value.round(4)), float(sign)
+    (0.5413, -1.0)
 
     References
     ----------
     See `log_softmax`.
     """
-    if not isinstance(keepdims, bool):
-        raise OptionError(f"logsumexp: keepdims={keepdims!r}, expected True or False")
-    rows = _rows("logsumexp", x, axis, where, 1.0, dtype)
-    xp = namespace(rows.x)
-    with _ways.quiet(rows.x):
-        value = _ways.room(rows).logsumexp(rows, _ways.rules(rows.x))
-    value = value if value.dtype == rows.dtype else xp.astype(value, rows.dtype)
-    return xp.expand_dims(value, axis=rows.axis) if keepdims else scalar(value)
+    keeps = either("logsumexp", ("keepdims", "keepdim"), keepdims, keepdim, False)
+    for name, value in (("keepdims", keeps), ("return_sign", return_sign)):
+        if not isinstance(value, bool):
+            raise OptionError(f"logsumexp: {name}={value!r}, expected True or False")
+    x = as_float_array(x, "x")
+    x, b = door.term_weights("logsumexp", x, b)
+    places = classes("logsumexp", x, either("logsumexp", ("axis", "dim"), axis, dim, -1))
+    rows = _rows("logsumexp", x, places, where, 1.0, dtype)
+    with _ways.quiet(x):
+        parts = _log_of_sum(rows, None if b is None else places.last(b), signed=return_sign)
+        value, sign = (_per_row(part, rows, places, keeps=keeps) for part in parts)
+    return (value, sign) if return_sign else value
 
 
 def predict(input: Array, axis: int | None = None) -> Prediction:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._definition import Array, namespace
 from ..errors import ArrayTypeError, DtypeError
+from . import refused
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -44,11 +45,13 @@ def describe(x: Array) -> str:
     return f"{dtype_name(x.dtype)} {tuple(x.shape)}"
 
 
-def as_array(x: Any, name: str) -> Array:
-    """An array as it is; lists, numbers and what NumPy can convert (a DataFrame) as a NumPy array."""
+def as_array(x: Any, name: str, *, distributed: bool = False) -> Array:
+    """An array as it is (a DTensor where `distributed`); lists, numbers, what NumPy can convert as a NumPy array."""
     if is_torch(x):
         if x.layout is not sys.modules["torch"].strided:
             raise ArrayTypeError(f"{name} is a tensor of layout {x.layout}, expected a dense one: use x.to_dense()")
+        if not distributed:
+            refused.refuse_distributed(x, name)
         return x
     if isinstance(x, np.ma.MaskedArray):
         raise ArrayTypeError(f"{name} is a masked array: give its data, and its mask as where=~x.mask")
@@ -56,6 +59,8 @@ def as_array(x: Any, name: str) -> Array:
         raise ArrayTypeError(f"{name} is {x!r}, expected an array")
     if array_api_compat.is_array_api_obj(x) and hasattr(x, "shape"):
         return x
+    refused.refuse_proxy(x, name)
+    refused.refuse_container(x, name)
     try:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:
@@ -99,9 +104,9 @@ def detached(x: Array) -> Array:
     return x.detach() if is_torch(x) else x
 
 
-def as_float_array(x: Any, name: str) -> Array:
+def as_float_array(x: Any, name: str, *, distributed: bool = False) -> Array:
     """An array of logits or probabilities; integers of NumPy and its like count as float64, as in SciPy."""
-    x = as_array(x, name)
+    x = as_array(x, name, distributed=distributed)
     kind = dtype_name(x.dtype)
     if kind in INTEGERS and not is_torch(x):
         xp = namespace(x)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, get_type_hints
 
 from .._definition import Array
-from ..errors import OptionError
+from ..errors import OptionError, UnknownOptionError
 from .arrays import describe
 
 if TYPE_CHECKING:
@@ -239,15 +239,25 @@ def in_range(function: str, name: str, value: Any) -> Any:
     raise OptionError(f"{function}: {name}={value!r}, expected {wanted}")
 
 
+def _unknown(function: str, name: str, given: Mapping[str, Any], allowed: type) -> UnknownOptionError:
+    """The error for a name that is no option; torch's old two of the reduction are told in the words of today."""
+    if name in ("size_average", "reduce"):
+        sums, reduces = given.get("size_average"), given.get("reduce")
+        today = "none" if reduces is not None and not reduces else "sum" if sums is not None and not sums else "mean"
+        text = f"{function}: {name}={given[name]!r} is torch's spelling before 2018"
+        return UnknownOptionError(f"{text}, and deprecated there: use reduction={today!r}")
+    import difflib
+
+    near = difflib.get_close_matches(name, names(allowed), 1)
+    hint = f": did you mean {near[0]}?" if near else ""
+    return UnknownOptionError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+
+
 def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: type) -> Options:
     """The options of a call, each in its range; an unknown name raises TypeError, as in any Python call."""
-    for name in given:
-        if name not in names(allowed):
-            import difflib
-
-            near = difflib.get_close_matches(name, names(allowed), 1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+    unknown = [name for name in given if name not in names(allowed)]
+    if unknown:
+        raise _unknown(function, unknown[0], given, allowed)
     numbers = {name: in_range(function, name, given[name]) for name in RANGES if name in given}
     options = Options(weight=weight, **{**given, **numbers})
     for name, choices in CHOICES.items():
@@ -274,6 +284,19 @@ def signature_of(allowed: type) -> Callable[[Function], Function]:
             for name, hint in get_type_hints(allowed).items()
         ]
         function.__signature__ = own.replace(parameters=[*fixed, *extra])  # type: ignore[attr-defined]  # any function has room
+        return function
+
+    return decorate
+
+
+def shown(**defaults: Any) -> Callable[[Function], Function]:
+    """Give a function the signature that help() shows: these defaults, without the second names at its end."""
+
+    def decorate(function: Function) -> Function:
+        own = inspect.signature(function)
+        named = [p for p in own.parameters.values() if p.name not in ("dim", "keepdim")]
+        parameters = [p.replace(default=defaults.get(p.name, p.default)) for p in named]
+        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # any function has room
         return function
 
     return decorate

@@ -75,18 +75,42 @@ def class_mask(function: str, x: Array, where: Any, axis: int) -> Array:
     """`where` as booleans of x's shape with the class axis last, or None; (C,) is taken as one mask for every row."""
     if where is None:
         return None
-    where = like(x, where, "where")
-    if dtype_name(where.dtype) != "bool":
-        raise DtypeError(f"{function}: where has dtype {dtype_name(where.dtype)}, expected bool: use where != 0")
-    xp = namespace(x)
+    where = _booleans(function, x, where)
     classes = x.shape[axis]
     if where.ndim == 1 and where.shape[0] == classes:
         return where
+    return move_axis(whole_mask(function, x, where, f"({classes},) or "), axis, -1)
+
+
+def _booleans(function: str, x: Array, where: Any) -> Array:
+    """`where` as booleans of x's library."""
+    where = like(x, where, "where")
+    if dtype_name(where.dtype) != "bool":
+        raise DtypeError(f"{function}: where has dtype {dtype_name(where.dtype)}, expected bool: use where != 0")
+    return where
+
+
+def whole_mask(function: str, x: Array, where: Any, also: str = "") -> Array:
+    """`where` as booleans of x's shape."""
+    where = _booleans(function, x, where)
     try:
-        return move_axis(xp.broadcast_to(where, tuple(x.shape)), axis, -1)
+        return namespace(x).broadcast_to(where, tuple(x.shape))
     except (RuntimeError, ValueError, TypeError):
-        text = f"{function}: where has shape {tuple(where.shape)}, expected ({classes},)"
-        raise ShapeError(f"{text} or a shape that broadcasts to input {tuple(x.shape)}") from None
+        text = f"{function}: where has shape {tuple(where.shape)}, expected {also}"
+        raise ShapeError(f"{text}a shape that broadcasts to input {tuple(x.shape)}") from None
+
+
+def term_weights(function: str, x: Array, b: Any) -> tuple[Array, Array]:
+    """(x, b) of the weighted sum of exponentials, broadcast together; None is None."""
+    if b is None:
+        return x, None
+    b = as_real(like(x, b, "b"), result_dtype(x, None, loss=False)[0], "b")
+    try:
+        x, b = namespace(x).broadcast_arrays(x, b)
+    except (RuntimeError, ValueError, TypeError):
+        text = f"{function}: b has shape {tuple(b.shape)}, which does not broadcast together with x {tuple(x.shape)}"
+        raise ShapeError(f"{text}: give one factor for each term") from None
+    return x, b
 
 
 def class_weight(function: str, x: Array, weight: Any, classes: int, dtype: Any) -> Array:

@@ -93,6 +93,35 @@ class LogSumExpForward(LogSumExp):
         return torch.sum(definition.product(dz, _functions.softmax(*ctx.saved_tensors)), -1)
 
 
+class WeightedLogSumExp(_Rule):
+    """See crossent._functions.weighted_logsumexp."""
+
+    @staticmethod
+    def forward(z: Array, b: Array) -> Array:
+        """log |Σ b·exp(z)|."""
+        return _functions.weighted_logsumexp(z, b)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g·b·exp(z)/S, and g·exp(z)/S for the weights."""
+        z, b = ctx.saved_tensors
+        slopes = _functions.weighted_slopes(z, b, weighted_logsumexp(z, b))
+        needed = ctx.needs_input_grad
+        return tuple(_column(g) * slope if needed[k] else None for k, slope in enumerate(slopes))
+
+
+class WeightedLogSumExpForward(WeightedLogSumExp):
+    """WeightedLogSumExp with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array, db: Array) -> Array:
+        """⟨b·exp(z)/S, dz⟩ + ⟨exp(z)/S, db⟩."""
+        z, b = ctx.saved_tensors
+        slopes = _functions.weighted_slopes(z, b, _functions.weighted_logsumexp(z, b))
+        terms = [torch.sum(slope * d, -1) for slope, d in zip(slopes, (dz, db), strict=True) if d is not None]
+        return sum(terms[1:], terms[0])
+
+
 class Softmax(_Rule):
     """See crossent._functions.softmax."""
 
@@ -217,6 +246,7 @@ def _rule(plain: type[_Rule], forward: type[_Rule]) -> Any:
 
 row_loss = _rule(RowLoss, RowLossForward)
 logsumexp = _rule(LogSumExp, LogSumExpForward)
+weighted_logsumexp = _rule(WeightedLogSumExp, WeightedLogSumExpForward)
 accurate_softmax = _rule(Softmax, SoftmaxForward)
 softmax = functools.partial(torch.softmax, dim=-1)  # in float32 torch's own has the same values, and is faster
 log_softmax = _rule(LogSoftmax, LogSoftmaxForward)
