@@ -320,20 +320,78 @@ def read_until(stream, text):
     return shown
 
 
-def test_ctrl_c_saves_and_resume_is_bit_identical(tmp_path):
-    words = ("train", "digits", "--hidden", "16", "--epochs", "80")
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The run that the interrupted ones must equal to the bit."""
+    folder = tmp_path_factory.mktemp("uninterrupted") / "whole"
+    assert CliRunner().invoke(main, [*LONG, "--out", str(folder), "--quiet"]).exit_code == 0
+    return folder
+
+
+LONG = ("train", "iris", "--hidden", "8", "--epochs", "400")
+
+
+@pytest.mark.parametrize(("name", "times"), [("SIGINT", 5), ("SIGTERM", 1), ("SIGHUP", 1)])
+def test_a_signal_saves_and_resume_is_bit_identical(tmp_path, uninterrupted, name, times):
+    number = getattr(signal, name)
     with subprocess.Popen(
-        command(*words, "--out", "parts"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command(*LONG, "--out", "parts"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
         read_until(process.stderr, b"accuracy=")  # the bar shows a finished epoch
-        process.send_signal(signal.SIGINT)
+        for _ in range(times):
+            process.send_signal(number)
         shown = read_until(process.stderr, b"go on with") + process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert b"Traceback" not in shown
     folder = tmp_path / "parts"
     assert sorted(path.name for path in folder.iterdir()) == [runs.CHECKPOINT]
-    assert 1 <= runs.load_checkpoint(folder).epoch < 80
-    for rest in (("train", "--resume", "--out", "parts"), (*words, "--out", "whole")):
-        subprocess.run(command(*rest, "--quiet"), cwd=tmp_path, check=True, capture_output=True)
+    assert 1 <= runs.load_checkpoint(folder).epoch < 400
+    assert CliRunner().invoke(main, ["train", "--resume", "--out", str(folder), "--quiet"]).exit_code == 0
     for name in ("weights.safetensors", "held_out_predictions.csv"):
-        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes()
+
+
+def test_a_second_training_into_a_folder_is_refused(crossent, tmp_path):
+    with runs.hold(tmp_path / "run"):
+        line = refused(crossent("train", "iris", *QUICK, "--out", "run", code=2))
+    assert "run is in use: another process trains into it" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_training_left_is_no_run(crossent, tmp_path):
+    (tmp_path / "run" / ".crossent.next").mkdir(parents=True)
+    (tmp_path / "run" / ".crossent.next" / "weights.safetensors").write_bytes(b"half")
+    (tmp_path / "run" / ".crossent.lock").touch()
+    crossent("train", "iris", *QUICK, "--quiet", "--out", "run")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(runs.FINISHED)
+
+
+@pytest.mark.parametrize("name", ["report.html", "metrics.json", "weights.safetensors", "run.json"])
+def test_files_that_merely_have_our_names_are_not_overwritten(crossent, tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("{}")
+    line = refused(crossent("train", "iris", *QUICK, "--overwrite", "--out", "mine", code=2))
+    assert "not a run folder and will not be overwritten" in line
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [name]
+
+
+def test_predict_says_that_a_newer_training_was_interrupted(crossent, monkeypatch):
+    crossent("train", "iris", *QUICK, "--quiet", "--out", "run")
+    before = crossent("predict", "run", "iris").stdout
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        crossent("train", "iris", *QUICK, "--seed", "4", "--quiet", "--out", "run", "--overwrite", code=130)
+    result = crossent("predict", "run", "iris")
+    assert result.stdout == before
+    assert "run has a newer training that was interrupted" in result.stderr
+    crossent("train", "--resume", "--quiet", "--out", "run")
+    assert crossent("predict", "run", "iris").stdout != before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="as Unix has them")
+def test_predictions_go_to_streams(crossent, flowers):
+    expected = crossent("predict", "run", "new.csv").stdout
+    assert crossent("predict", "run", "new.csv", "--out", "-").stdout == expected
+    assert crossent("predict", "run", "new.csv", "--out", "/dev/null").stdout == ""
+    assert Path("/dev/null").is_char_device()
+    assert not (flowers / "-").exists()

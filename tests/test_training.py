@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+import signal
 import subprocess
 import sys
 
@@ -320,6 +321,28 @@ def test_a_copy_goes_on_alike(copied):
         one.options = make_options(early_stopping=True)
         one.fit(*make_rows(), held_out=held_out(3))
     assert_same_bits(trainer, twin)
+
+
+def test_a_second_interrupt_does_not_tear_the_state(monkeypatch):
+    trainer = trained(epochs=3)
+    trainer.options = make_options(epochs=9)
+    before = trainer.state_dict()
+    whole, interrupts = trainer.load_state_dict, iter([True, True, False])
+
+    def interrupted(state):
+        if next(interrupts):
+            whole({**state, "values": {**state["values"], "history": []}})  # half of it is done
+            raise KeyboardInterrupt
+        whole(state)
+
+    monkeypatch.setattr(trainer, "load_state_dict", interrupted)
+    monkeypatch.setattr(trainer, "_one_epoch", lambda *rows: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(*make_rows())
+    after = trainer.state_dict()
+    assert after["values"] == before["values"]
+    assert all(torch.equal(after["tensors"][name], tensor) for name, tensor in before["tensors"].items())
+    assert next(interrupts, None) is None
 
 
 def test_a_pickle_of_a_missing_device_comes_back_on_the_cpu():

@@ -230,8 +230,17 @@ class Trainer(TrainingState):
         try:
             yield
         except BaseException:
-            self.load_state_dict(before)
+            self._go_back(before)
             raise
+
+    def _go_back(self, before: State) -> None:
+        """Load a state to the end, however often Ctrl-C is pressed meanwhile."""
+        while True:
+            try:
+                self.load_state_dict(before)
+            except KeyboardInterrupt:
+                continue
+            return
 
     def _bar(self, progress: bool) -> tqdm[Any]:
         """Build the progress bar: epochs, the loss and the held-out accuracy."""
