@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from crossent.classify.interrupts import Interrupts
+from crossent._system.interrupts import Interrupts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else ()

@@ -45,7 +45,7 @@ EXPORTS = {
 # Each module may import modules of its own level and of those below it.
 LEVELS = [
     {"errors", "_definition", "_mistakes"},
-    {"_arguments", "_call", "_call.arrays", "_call.refused", "_files", "_functions"},
+    {"_arguments", "_call", "_call.arrays", "_call.refused", "_functions", "_system"},
     {"_call.options", "_torch", "_torch.functions", "_torch.tied", "_jax"},
     {"_door", "_door.axes", "_door.targets"},
     {"_door.misuse"},

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-
-from .errors import CrossentError
+from typing import Any
 
 try:
     import click
 except ImportError:  # pragma: no cover - the base install has no command line
     sys.exit("crossent's command line needs click: pip install click")
+
+from ._system.messages import exit_code_of
 
 __all__ = ["main"]
 
@@ -25,7 +27,14 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called; a CrossentError is one line and exit code 2."""
+    """A group whose commands are imported when they are called; what goes wrong is one line and exit code 2."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command line; see click."""
+        run = functools.partial(super().main, *args, standalone_mode=False, **extra)
+        if not standalone_mode:
+            return run()
+        sys.exit(exit_code_of(run))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands, in the order in which a newcomer meets them."""
@@ -39,12 +48,11 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; what the user did wrong is said in one line."""
+        """Run the command; click itself would write an empty line for Ctrl-C."""
         try:
             return super().invoke(ctx)
-        except CrossentError as error:
-            click.echo(f"crossent: {error}", err=True)
-            ctx.exit(2)
+        except KeyboardInterrupt:
+            raise click.Abort from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

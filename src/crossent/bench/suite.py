@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from crossent import _files
+from crossent._system import files
 from crossent.errors import OptionError
 
 from . import machine, table
@@ -118,7 +118,7 @@ def _write(suite: str, options: Options, command: str, about: dict[str, Any], re
     if options.json_file is not None:
         given = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
         content = as_json(suite, command, about, given, results)
-        _files.write(options.json_file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        files.write(options.json_file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     if options.plot_file is not None:
         from .plot import draw
 

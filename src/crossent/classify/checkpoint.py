@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,7 @@ from torch import Tensor
 from crossent.errors import OptionError
 from crossent.models import MultilayerPerceptron
 
-from .device import find_device
+from .device import find_device, require_memory
 from .optimizer import AdamW
 from .options import TrainingOptions
 
@@ -39,6 +40,7 @@ class TrainingState:
         self.device, self.dtype = find_device(options.device), getattr(torch, options.dtype)
         self.generator = torch.Generator().manual_seed(options.seed)
         outputs = 1 if n_classes == 2 else n_classes
+        self._require_memory(outputs)
         network = MultilayerPerceptron(n_features, options.hidden_layer_sizes, outputs, generator=self.generator)
         self.network = network.to(device=self.device, dtype=self.dtype)
         self.optimizer = AdamW(
@@ -47,6 +49,14 @@ class TrainingState:
         self.history: list[EpochRecord] = []
         self.best_loss, self.best_epoch, self.epochs_without_progress = math.inf, 0, 0
         self.best_network = copy.deepcopy(self.network) if options.early_stopping else None
+
+    def _require_memory(self, outputs: int) -> None:
+        """A network, its two averages and the copy that an interrupt goes back to must fit into the memory."""
+        sizes = (self.n_features, *self.options.hidden_layer_sizes, outputs)
+        numbers = sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+        layers = ", ".join(map(str, self.options.hidden_layer_sizes)) or "no hidden layers"
+        what = f"a network of {numbers:,} numbers (hidden layers: {layers}; {self.n_features} inputs)"
+        require_memory(self.device, 6 * numbers, self.dtype.itemsize, what)
 
     @property
     def epoch(self) -> int:

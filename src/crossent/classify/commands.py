@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crossent._system.messages import printable
 from crossent.errors import MissingDependencyError, OptionError
 
 from .reading.flags import READING, reading_flags, reading_options
@@ -36,9 +38,20 @@ class LayerSizes(click.ParamType[list[int]]):
             sizes = [-1]
         if sizes == [0]:
             return []
-        if not sizes or min(sizes) < 1:
+        if not sizes or min(sizes) < 1 or max(sizes) >= 2**31:
             self.fail(f"{value!r} is not a list of layer sizes; write 128, or 128,64, or 0 for none", param, ctx)
         return sizes
+
+
+class Share(click.FloatRange):
+    """A number between 0 and 1; NaN, which is neither above nor below anything, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what compares with nothing."""
+        share: float = super().convert(value, param, ctx)
+        if math.isnan(share):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return share
 
 
 @click.command(epilog="Example: crossent train flowers.csv --target species --hidden 64,32 --epochs 200")
@@ -50,7 +63,7 @@ class LayerSizes(click.ParamType[list[int]]):
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out. May be repeated.")
 @click.option(
     "--held-out",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Share(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
     help="Share of the rows to hold out, the classes in proportion. A test part in the data is used instead.",
@@ -72,7 +85,9 @@ class LayerSizes(click.ParamType[list[int]]):
     show_default=True,
     help="Epochs without progress that early stopping bears.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the split, weights and batches.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the split, weights and batches."
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Run folder. Default: runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, by its own options.")
@@ -98,7 +113,7 @@ def train(
     from . import runs
     from .experiment import TrainingInterruptedError
 
-    say: Callable[[str], object] = (lambda _: None) if quiet else click.echo
+    say: Callable[[str], object] = (lambda _: None) if quiet else lambda text: click.echo(printable(text))
     arguments = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
     arguments["data"] = _absolute(arguments["data"])
     folder = out or Path("runs") / (Path(arguments["data"]).name.split(".")[0] or "data")
@@ -119,7 +134,7 @@ def train(
         evaluation = experiment.run(resume=resume, overwrite=overwrite, progress=not quiet)
     except TrainingInterruptedError as stop:
         saved = f"saved in {folder}; go on with: crossent train --resume --out {shlex.quote(str(folder))}"
-        click.echo(f"{stop}; {saved if stop.saved else 'nothing was written'}", err=True)
+        click.echo(printable(f"{stop}; {saved if stop.saved else 'nothing was written'}"), err=True)
         ctx.exit(SIGNALLED + stop.number)
     _summarise(evaluation, folder / runs.REPORT, say)
 
@@ -154,9 +169,9 @@ def predict(ctx: click.Context, /, run: Path, data: str, out: Path | None, no_ca
     else:
         runs.write_whole(out, content)
     if runs.is_interrupted(run):
-        click.echo(f"{run} has a newer training that was interrupted; this is the finished run before it", err=True)
+        notes.append(f"{run} has a newer training that was interrupted; this is the finished run before it")
     for note in notes:
-        click.echo(note, err=True)
+        click.echo(printable(note), err=True)
 
 
 def _require_finished(folder: Path) -> None:
@@ -198,7 +213,7 @@ def _experiment(arguments: dict[str, Any], command: str, folder: Path, say: Call
         arguments=arguments,
         reading=reading_options(arguments),
         say=say,
-        warn=lambda text: click.echo(f"crossent: {text}", err=True),
+        warn=lambda text: click.echo(printable(f"crossent: {text}"), err=True),
     )
 
 

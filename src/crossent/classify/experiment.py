@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crossent._system.interrupts import Interrupts
 from crossent.errors import DataError, RunFolderError
 
 from . import data, preprocessing, report, runs
 from .cautions import cautions
 from .evaluation import Evaluation, evaluate
-from .interrupts import Interrupts
 from .options import TrainingOptions
 from .reading.options import AS_FOUND, ReadingOptions
 from .training import Trainer

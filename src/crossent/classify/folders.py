@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossent import _files
+from crossent._system import files
 from crossent.errors import RunFolderError
 
 __all__ = ["OURS", "SafeFolder"]
@@ -58,7 +58,7 @@ class SafeFolder:
             with contextlib.ExitStack() as held:
                 with self._errors():
                     self.path.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(_files.lock(self.path / LOCK))
+                    held.enter_context(files.lock(self.path / LOCK))
                     self._clear()
                     self._put_in_place()
                 try:
@@ -80,7 +80,7 @@ class SafeFolder:
         with self._errors():
             self._stage({name: content})
             (self.path / NEXT / name).replace(self.path / name)
-            _files.sync_folder(self.path)
+            files.sync_folder(self.path)
 
     def commit(self, contents: Mapping[str, bytes]) -> None:
         """Replace all of the held folder's files at once.
@@ -92,7 +92,7 @@ class SafeFolder:
             self._stage(contents)
             (self.path / NEXT).replace(self.path / COMMIT)
         try:
-            _files.sync_folder(self.path)
+            files.sync_folder(self.path)
             self._put_in_place()
         except OSError as error:
             raise RunFolderError(
@@ -105,8 +105,8 @@ class SafeFolder:
         self._clear()
         (self.path / NEXT).mkdir()
         for name, content in contents.items():
-            _files.put(self.path / NEXT / name, content)
-        _files.sync_folder(self.path / NEXT)
+            files.put(self.path / NEXT / name, content)
+        files.sync_folder(self.path / NEXT)
 
     def _put_in_place(self) -> None:
         """Move what is committed to where it belongs; done again after a crash, it goes on where that one stopped."""
@@ -119,9 +119,9 @@ class SafeFolder:
                     (committed / name).replace(self.path / name)
             for name in self.obsolete:
                 (self.path / name).unlink(missing_ok=True)
-            _files.sync_folder(self.path)
+            files.sync_folder(self.path)
             (committed / last).replace(self.path / last)
-            _files.sync_folder(self.path)
+            files.sync_folder(self.path)
         shutil.rmtree(committed)
 
     def _clear(self) -> None:
@@ -137,7 +137,7 @@ class SafeFolder:
         """What the system says about the folder, in one sentence."""
         try:
             yield
-        except _files.LockedError as error:
+        except files.LockedError as error:
             raise RunFolderError(
                 f"{self.path} is in use: another process trains into it; wait for it, or choose another folder with "
                 "--out"

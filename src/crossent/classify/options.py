@@ -13,6 +13,8 @@ from crossent.errors import OptionError
 
 __all__ = ["TrainingOptions"]
 
+MOST = 2**31
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
@@ -70,11 +72,20 @@ class TrainingOptions:
         )
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("seed", 0)):
             self._set(name, whole_number(name, getattr(self, name), least))
+        self._check_counts()
         self._set("learning_rate", real_number("learning_rate", self.learning_rate, above=0))
         for name in ("weight_decay", "tolerance"):
             self._set(name, real_number(name, getattr(self, name), least=0))
         self._set("label_smoothing", real_number("label_smoothing", self.label_smoothing, least=0, most=1))
         self._check_choices()
+
+    def _check_counts(self) -> None:
+        """Check that what is counted can be counted by every library below."""
+        counts = {name: getattr(self, name) for name in ("epochs", "batch_size", "patience")}
+        counts |= {f"hidden_layer_sizes[{layer}]": size for layer, size in enumerate(self.hidden_layer_sizes)}
+        for name, value in counts.items():
+            if value >= MOST:
+                raise OptionError(f"{name} must be below 2**31; got {value}.")
 
     def _check_choices(self) -> None:
         """Check the flags and names, and that one stopping rule is chosen at most."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crossent import _files
+from crossent._system import files
 from crossent.errors import CrossentError, RunFolderError
 
 from . import folders, preprocessing
@@ -258,7 +258,7 @@ def write_whole(path: Path, content: bytes) -> None:
         RunFolderError: it cannot be written.
     """
     try:
-        _files.write(path, content)
+        files.write(path, content)
     except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {error.strerror or error}") from error
 
