@@ -64,9 +64,10 @@ def test_sixteen_bits(family: str, way: str, formed: list[Any]) -> None:
     assert difference(exact, own)[1] <= 1.1 * difference(exact, plain)[1]
 
 
-@pytest.mark.parametrize("options", [{"tie_word_embeddings": True}, {"tie_word_embeddings": False}])
-def test_tied_heads_and_a_bias(options: dict[str, Any], formed: list[Any]) -> None:
-    model = model_of("Llama", **options)
+@pytest.mark.parametrize("family", ["Llama", "Granite", "Gemma2"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_heads_and_a_bias(family: str, tied: bool, formed: list[Any]) -> None:
+    model = model_of(family, tie_word_embeddings=tied)
     model.lm_head.bias = torch.nn.Parameter(torch.randn(CLASSES) / 4)
     plain = trained(model)
     with fused_head(model):

@@ -80,7 +80,7 @@ class Recipe:
         x, settings = self._settled()
         options = {"dtype": self.dtype, **settings, **options}
         with self._products():
-            value: Tensor = linear.linear_cross_entropy(x, self.weight, target, linear_bias=self.bias, **options)
+            value: Tensor = linear.linear_cross_entropy(x, self.weight, target, **options)
         return value.clone()  # a tensor of its own, which Trainer multiplies in place
 
     def statistics(self, target: Tensor | None = None) -> Any:
@@ -89,7 +89,7 @@ class Recipe:
         x, settings = self._settled()
         options = {"dtype": self.dtype, **settings}
         with self._products():
-            return linear.linear_row_stats(x, self.weight, target, linear_bias=self.bias, **options)
+            return linear.linear_row_stats(x, self.weight, target, **options)
 
     def plain(self) -> bool:
         """Whether the steps are such that a loss knows them."""
@@ -100,10 +100,13 @@ class Recipe:
         found = _numbers(self.steps)
         assert found is not None  # plain() was asked
         scale, cap = found
+        settings: dict[str, Any] = {"linear_bias": self.bias, "softcap": cap}
+        if scale == 1:
+            return self.x, settings
         if cap is None and scale > 0:
-            return self.x, {} if scale == 1 else {"temperature": 1 / scale}
-        settings = {} if cap is None else {"softcap": cap}
-        return (self.x if scale == 1 else self.x * scale), settings
+            return self.x, settings | {"temperature": 1 / scale}
+        bias = None if self.bias is None else self.bias * scale
+        return self.x * scale, settings | {"linear_bias": bias}
 
     def _products(self) -> Any:
         """The autocast that the head ran under."""
