@@ -1,4 +1,6 @@
-"""Builds softmax_and_cross_entropy.ipynb from the percent script of the same name, and runs it to store its outputs.
+"""Builds softmax_and_cross_entropy.ipynb, and .zh-CN.ipynb, from the percent script, and runs it to store its outputs.
+
+A text cell of the script, "# %% [markdown]", is followed by its Chinese, "# %% [markdown] zh"; code cells are shared.
 
 python examples/build_notebook.py
 """
@@ -17,20 +19,24 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 SOURCE = Path(__file__).with_name("softmax_and_cross_entropy.py")
-NOTEBOOK = SOURCE.with_suffix(".ipynb")
-MARKER = re.compile(r"^# %%(?P<kind> \[markdown\])?\n", re.MULTILINE)
+NOTEBOOKS = {"en": SOURCE.with_suffix(".ipynb"), "zh": SOURCE.with_suffix(".zh-CN.ipynb")}
+MARKER = re.compile(r"^# %%(?P<kind> \[markdown\](?: zh)?)?\n", re.MULTILINE)
+BETWEEN_CHINESE = re.compile(r"(?<=[\u2e80-\uffff])\n(?=[\u2e80-\uffff])")  # would be shown as a space
+TEXT_CELLS = {" [markdown]": "en", " [markdown] zh": "zh"}
 
 
-def read_cells(script: str) -> NotebookNode:
-    """Cut the percent script into the cells of a notebook without outputs."""
+def read_cells(script: str, lang: str = "en") -> NotebookNode:
+    """Cut the percent script into the cells of a notebook without outputs, with the text of one language."""
     _, *pieces = MARKER.split(script)
     cells = []
-    for number, (kind, text) in enumerate(zip(pieces[::2], pieces[1::2], strict=True), start=1):
-        if kind:
-            cells.append(nbformat.v4.new_markdown_cell(re.sub(r"^# ?", "", text.strip("\n"), flags=re.MULTILINE)))
-        else:
+    for kind, text in zip(pieces[::2], pieces[1::2], strict=True):
+        if kind is None:
             cells.append(nbformat.v4.new_code_cell(text.strip("\n")))
-        cells[-1]["id"] = f"cell-{number}"
+        elif TEXT_CELLS[kind] == lang:
+            plain = re.sub(r"^# ?", "", text.strip("\n"), flags=re.MULTILINE)
+            cells.append(nbformat.v4.new_markdown_cell(BETWEEN_CHINESE.sub("", plain)))
+    for number, cell in enumerate(cells, start=1):
+        cell["id"] = f"cell-{number}"
     return nbformat.v4.new_notebook(cells=cells)
 
 
@@ -51,6 +57,14 @@ def execute(notebook: NotebookNode) -> None:
     )
 
 
+def take_outputs(notebook: NotebookNode, other: NotebookNode) -> None:
+    """Give a notebook what the same code has given in another one."""
+    notebook.metadata = other.metadata
+    for cell, twin in zip(notebook.cells, other.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = twin.outputs, twin.execution_count
+
+
 def printed(notebook: NotebookNode) -> str:
     """Join what the code cells printed."""
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
@@ -66,11 +80,14 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def main() -> None:
-    """Build the notebook next to its source."""
-    notebook = read_cells(SOURCE.read_text(encoding="utf-8"))
-    execute(notebook)
-    write(notebook, NOTEBOOK)
-    print(f"{NOTEBOOK.name}: {len(notebook.cells)} cells, {NOTEBOOK.stat().st_size / 1000:.0f} kB")
+    """Build the notebooks next to their source."""
+    script = SOURCE.read_text(encoding="utf-8")
+    notebooks = {lang: read_cells(script, lang) for lang in NOTEBOOKS}
+    execute(notebooks["en"])
+    take_outputs(notebooks["zh"], notebooks["en"])
+    for lang, path in NOTEBOOKS.items():
+        write(notebooks[lang], path)
+        print(f"{path.name}: {len(notebooks[lang].cells)} cells, {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

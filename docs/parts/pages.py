@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,13 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[1]
 GENERATED = DOCS / "generated"
+BETWEEN_CHINESE = re.compile(r"(?<=[\u2e80-\uffff])\n(?=[\u2e80-\uffff])")
 
 
 def setup(app: Sphinx) -> None:
     """Write the tour before the pages are read; copy the playground when they are written."""
     app.connect("builder-inited", lambda _: write_tour(GENERATED))
+    app.connect("source-read", join_chinese)
     app.connect("html-page-context", speak_chinese)
     app.connect("build-finished", copy_playground)
 
@@ -31,6 +34,12 @@ def write_tour(folder: Path) -> None:
         tour.run(lang=lang, file=text)
         path = folder / f"tour_{lang}.txt"
         path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def join_chinese(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Join lines that break between Chinese characters: a browser would show a space there."""
+    if docname.startswith("zh/"):
+        source[0] = BETWEEN_CHINESE.sub("", source[0])
 
 
 def speak_chinese(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
