@@ -45,6 +45,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
+html_show_search_summary = False  # would be fetched, which a page opened from a file may not
 html_last_updated_fmt = None
 math_numfig = False
 suppress_warnings = ["intersphinx.external"]

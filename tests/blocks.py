@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib.util
 import re
 import shlex
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,}|:{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=fence)\s*$", re.M | re.S
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-OPTIONAL = ("jax", "optax", "transformers", "lightning", "keras", "liger_kernel", "skorch")
+OPTIONAL = ("jax", "optax", "transformers", "datasets", "accelerate", "peft", "trl", "lightning", "keras", "skorch")
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,15 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """Every fenced block of a page, those within directives too."""
-    return list(_within(page.read_text(encoding="utf-8"), 1))
+    return list(blocks_of(page.read_text(encoding="utf-8")))
 
 
-def _within(text: str, start: int) -> Any:
+def blocks_of(text: str, start: int = 1) -> Iterator[Block]:
+    """The blocks of some Markdown that begins on a line, those within directives too."""
     for found in FENCE.finditer(text):
         line = start + text.count("\n", 0, found.start()) + 1
         if found["language"].startswith("{"):
-            yield from _within(found["text"], line)
+            yield from blocks_of(found["text"], line)
         else:
             yield Block(found["language"].strip(), found["text"], line)
 
@@ -52,24 +55,44 @@ def missing(text: str) -> str | None:
     return next((name for name in named if name in OPTIONAL and not importlib.util.find_spec(name)), None)
 
 
+def runnable(found: list[Block]) -> list[Block]:
+    """The blocks of Python that can run here: no library is missing that they, or blocks that they build on, need."""
+    wanted, lacking = [], set[str]()
+    for block in found:
+        if block.language not in ("python", "pycon"):
+            continue
+        if missing(block.text) or lacking & names(block.text, ast.Load):
+            lacking |= names(block.text, ast.Store)
+        else:
+            wanted.append(block)
+    return wanted
+
+
+def names(text: str, how: type) -> set[str]:
+    """The names that a block makes (ast.Store) or uses (ast.Load)."""
+    if ">>> " in text:
+        text = "".join(example.source for example in doctest.DocTestParser().get_examples(text))
+    return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and isinstance(node.ctx, how)}
+
+
 def run_python(page: Path, found: list[Block]) -> int:
     """Run a page's Python in one namespace, in order; the number of blocks that ran."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    wanted = [block for block in found if block.language in ("python", "pycon") and not missing(block.text)]
+    space: dict[str, Any] = {"__name__": "__main__"}
+    wanted = runnable(found)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MisuseWarning)  # some pages show what is wrong
         for block in wanted:
-            run_block(page, block, names)
+            run_block(page, block, space)
     return len(wanted)
 
 
-def run_block(page: Path, block: Block, names: dict[str, Any]) -> None:
+def run_block(page: Path, block: Block, space: dict[str, Any]) -> None:
     """Run one block: what it shows must come out, what it asserts must hold."""
     if ">>> " not in block.text:
-        exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+        exec(compile("\n" * block.line + block.text, str(page), "exec"), space)
         return
     test = doctest.DocTestParser().get_doctest(block.text, {}, page.name, str(page), block.line)
-    test.globs = names
+    test.globs = space
     assert doctest.DocTestRunner(optionflags=FLAGS).run(test, clear_globs=False).failed == 0, page.name
 
 

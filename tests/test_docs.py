@@ -8,16 +8,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from blocks import Block, blocks, run_commands, run_python
+from blocks import Block, blocks, blocks_of, run_commands, run_python, runnable
 
 import crossent
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+SOURCE = Path(crossent.__file__).parent
 PAGES = [*sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("zh/*.md")), *sorted(DOCS.glob("api/*.md"))]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 RUN = [page for page in PAGES + READMES if page.name != "rules.md"]  # tests/test_rules.py runs those
-MODULES = ("nn", "models", "errors", "checks", "tour")
+MODULES = ["nn", "models", "errors", "checks", "tour"]
+FOLDERS = [SOURCE / name for name in ("distributed", "integrations")]
+MODULES += [
+    ".".join(path.relative_to(SOURCE).parts)
+    for folder in FOLDERS
+    for path in (folder, *folder.glob("*"))
+    if path.is_dir() and not path.name.startswith("_")
+]
 
 
 def named(page: Path) -> str:
@@ -45,6 +53,21 @@ def test_examples_run(page, program):
     found = blocks(page)
     run_python(page, found)
     run_commands(found)
+
+
+def test_what_cannot_run_here_is_left_out_with_what_builds_on_it(monkeypatch):
+    monkeypatch.setattr("blocks.OPTIONAL", ("nowhere",))
+    page = "```python\n>>> import nowhere\n>>> x = nowhere.y\n```\n```python\nz = x + 1\n```\n```python\nw = 1\n```\n"
+    assert [block.text for block in runnable(list(blocks_of(page)))] == ["w = 1\n"]
+
+
+def test_every_page_is_in_the_contents():
+    listed = set()
+    for page in PAGES:
+        for body in re.findall(r"^```{toctree}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S):
+            names = [line for line in body.splitlines() if line and not line.startswith(":")]
+            listed |= {(page.parent / f"{name}.md").resolve() for name in names}
+    assert listed == {page.resolve() for page in PAGES} - {DOCS / "index.md"}
 
 
 def test_a_wrong_example_fails(tmp_path):

@@ -50,7 +50,12 @@ def _logits(axes: Axes, theme: Theme, found: dict[str, float]) -> None:
     _bars(axes, LOGITS, colours, [f"{z:g}" for z in LOGITS], theme)
     axes.axhline(found["m"], color=theme.ink, linewidth=1, linestyle="--")
     axes.text(3.5, found["m"] + 0.06, f"m = {found['m']:g}", ha="right", va="bottom")
-    axes.annotate("", (TARGET + 0.4, LOGITS[TARGET]), (TARGET + 0.4, found["m"]), arrowprops={"arrowstyle": "->"})
+    axes.annotate(
+        "",
+        (TARGET + 0.4, LOGITS[TARGET]),
+        (TARGET + 0.4, found["m"]),
+        arrowprops={"arrowstyle": "->", "color": theme.ink},
+    )
     axes.annotate(
         f"t = {found['t']:g}", (TARGET + 0.46, found["m"] - 0.5), annotation_clip=False, va="center", color=theme.torch
     )
