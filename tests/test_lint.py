@@ -66,7 +66,7 @@ def test_the_examples_show_what_they_are_about(monkeypatch):
     done = command("examples")
     assert done.exit_code == 1
     rules = {finding.rule_id for finding in crossent.checks.lint("examples")}
-    assert rules == {"X001", "X019"}
+    assert rules == {"X001", "X019", "X021"}
     assert "examples/softmax_and_cross_entropy.ipynb:cell " in done.output
 
 

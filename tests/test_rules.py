@@ -17,7 +17,7 @@ from crossent.errors import OptionError
 
 ROOT = Path(__file__).parents[1]
 ONLY_AT_RUN_TIME = {"X030"}
-ONLY_IN_SOURCE = {"X021", "X022", "X025"}
+ONLY_IN_SOURCE = {"X021", "X022", "X025", "X031", "X032", "X033", "X034"}
 
 
 def run(code: str) -> None:

@@ -365,6 +365,60 @@ _TABLE = (
         TORCH + "logits = nn.Linear(4, 3)(torch.zeros(8, 4))\n"
         "loss = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long))\n",
     ),
+    Rule(
+        "X031",
+        "a loss for Transformers' Trainer that ignores num_items_in_batch",
+        "under gradient accumulation Trainer divides nothing more when compute_loss_func is given: the means of the "
+        "micro-batches are added up, so that loss and gradient are as many times too large as there are steps",
+        "sum the loss and divide by num_items_in_batch: reduction='sum', or crossent's denominator=num_items_in_batch",
+        TORCH + "\ndef compute_loss(outputs, labels, num_items_in_batch=None):\n"
+        "    return F.cross_entropy(outputs.logits.flatten(0, -2), labels.flatten())\n\n\n"
+        "def trainer_of(model, data):\n    from transformers import Trainer, TrainingArguments\n\n"
+        '    arguments = TrainingArguments("run", gradient_accumulation_steps=4)\n'
+        "    return Trainer(model, arguments, train_dataset=data, compute_loss_func=compute_loss)\n",
+        TORCH + "\ndef compute_loss(outputs, labels, num_items_in_batch=None):\n"
+        '    total = F.cross_entropy(outputs.logits.flatten(0, -2), labels.flatten(), reduction="sum")\n'
+        "    return total / num_items_in_batch\n\n\n"
+        "def trainer_of(model, data):\n    from transformers import Trainer, TrainingArguments\n\n"
+        '    arguments = TrainingArguments("run", gradient_accumulation_steps=4)\n'
+        "    return Trainer(model, arguments, train_dataset=data, compute_loss_func=compute_loss)\n",
+    ),
+    Rule(
+        "X032",
+        "a causal loss of one's own in Transformers' LOSS_MAPPING",
+        "Trainer counts the labels without position 0 only where the model's entry in LOSS_MAPPING is ForCausalLMLoss "
+        "itself; under any other function num_items_in_batch counts one label a sequence too many",
+        "set model.loss_function to the function, and leave LOSS_MAPPING as it is",
+        TORCH + "\ndef install(loss):\n    from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss\n\n"
+        "    def causal_loss(logits, labels, vocab_size, **options):\n"
+        "        return ForCausalLMLoss(logits / 2, labels, vocab_size, **options)\n\n"
+        '    LOSS_MAPPING["MyCausalLM"] = causal_loss\n',
+        TORCH + "\ndef install(model):\n    from transformers.loss.loss_utils import ForCausalLMLoss\n\n"
+        "    def causal_loss(logits, labels, vocab_size, **options):\n"
+        "        return ForCausalLMLoss(logits / 2, labels, vocab_size, **options)\n\n"
+        "    model.loss_function = causal_loss\n",
+    ),
+    Rule(
+        "X033",
+        "a mean that counts ignored rows",
+        "with reduction='none' an ignored row is 0 and stays in the mean: the loss and its gradient shrink with the "
+        "number of ignored rows",
+        "use reduction='mean', or divide the sum by the number of rows that are not ignored",
+        TORCH + "logits, labels = nn.Linear(4, 3)(torch.randn(8, 4)), torch.tensor([0, 1, 2, 0, 1, 2, 255, 255])\n"
+        'loss = F.cross_entropy(logits, labels, ignore_index=255, reduction="none").mean()\n',
+        TORCH + "logits, labels = nn.Linear(4, 3)(torch.randn(8, 4)), torch.tensor([0, 1, 2, 0, 1, 2, 255, 255])\n"
+        "loss = F.cross_entropy(logits, labels, ignore_index=255)\n",
+    ),
+    Rule(
+        "X034",
+        "the logarithm of a probability with a guard",
+        "log(softmax(x) + 1e-8) is finite, but bounded by log(1e-8): below it the gradient fades, and where p is near "
+        "1 the guard shifts the loss; the exact form needs no guard",
+        "use log_softmax, logsigmoid, or the loss that takes scores",
+        TORCH + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\nlog_p = torch.log(F.softmax(logits, dim=1) + 1e-8)\n",
+        TORCH + "logits = nn.Linear(4, 3)(torch.randn(8, 4))\nlog_p = F.log_softmax(logits, dim=1)\n",
+        level="note",
+    ),
 )
 
 RULES = {rule.id: rule for rule in _TABLE}

@@ -12,6 +12,7 @@ from .values import (
     Args,
     Class,
     Constant,
+    Either,
     Function,
     Instance,
     Layer,
@@ -21,6 +22,7 @@ from .values import (
     ModuleValue,
     Super,
     Value,
+    join,
 )
 
 __all__ = ["bound", "item_of", "of_module"]
@@ -44,9 +46,22 @@ def item_of(machine: Machine, owner: Value, name: str, node: ast.AST) -> Value:
     if isinstance(owner, Layer):
         stored = machine.attribute(owner.number, name)
         return stored if stored is not None else Method(owner, name, node)
+    if isinstance(owner, Either):
+        return _of_either(machine, owner, name, node)
     if isinstance(owner, Mapping) and owner.record and name in owner.items:
         return owner.items[name]
     return Method(owner, name, node)
+
+
+def _of_either(machine: Machine, owner: Either, name: str, node: ast.AST) -> Value:
+    """An attribute of one of several objects."""
+    values = [item_of(machine, one, name, node) for one in owner.values]
+    if all(isinstance(value, Method) for value in values):
+        return Method(owner, name, node)
+    result = values[0]
+    for value in values[1:]:
+        result = join(result, value)
+    return result
 
 
 def of_module(machine: Machine, owner: ModuleValue, name: str) -> Value:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from . import judge
 from .attributes import bound
 from .classes import fields
 from .layers import apply_layer
@@ -16,10 +18,13 @@ from .methods import call_method
 from .sequences import keep_parts, run_parts
 from .values import (
     NONE,
+    SQUEEZED,
     UNKNOWN,
     Api,
     Args,
     Class,
+    Constant,
+    Either,
     Function,
     Instance,
     Items,
@@ -28,6 +33,7 @@ from .values import (
     Method,
     Partial,
     Super,
+    Tensor,
     Value,
     join,
     tensor,
@@ -61,7 +67,27 @@ def _called(machine: Machine, callee: Value, args: Args, node: ast.Call) -> Valu
         return call_method(machine, callee, args, node)
     if isinstance(callee, Partial):
         return _call_partial(machine, callee, args, node)
-    return tensor()
+    if isinstance(callee, Either):
+        return _each(machine, callee, args, node)
+    judge.handed_over(machine, args, node)
+    return tensor(guess=True, bounded=bool(CALM.search(getattr(node.func, "attr", getattr(node.func, "id", "")))))
+
+
+CALM = re.compile(r"log|dist|sim|kernel|norm|sched", re.IGNORECASE)
+
+
+def _each(machine: Machine, callee: Either, args: Args, node: ast.Call) -> Value:
+    """Each of several objects that may be meant is called; what they find is possible."""
+    machine.doubts += 1
+    start, ends, value = machine.fork(), [], None
+    for one in callee.values:
+        machine.state = dict(start)
+        given = call(machine, one, args, node)
+        value = given if value is None else join(value, given)
+        ends.append(machine.state)
+    machine.state = machine.merged(ends)
+    machine.doubts -= 1
+    return tensor() if value is None else value
 
 
 def _super(machine: Machine, args: Args) -> Value:
@@ -142,13 +168,23 @@ def call_function(machine: Machine, function: Function, args: Args, node: ast.AS
         return tensor()
     if machine.project.uses is not None:
         machine.project.uses.ran(function.node, node, generic=generic)
+    if not generic and any(_is_real(value) for value in (*args.positional, *args.keywords.values())):
+        machine.real.add(function.node)
     key = None if generic else machine.memory.key(function, args, machine.version)
     known = machine.memory.recall(key)
     if known is not None:
         return known
     value = _run(machine, function, args, node, generic=generic)
+    entry = function.owner is not None and getattr(function.node, "name", "") in ENTRIES
+    if entry and isinstance(value, Tensor) and value.kind in SQUEEZED and value.certain:
+        machine.endings.append(value)
     machine.memory.keep(key, value)
     return value
+
+
+def _is_real(value: Value) -> bool:
+    """Whether an argument is more than a constant of a demonstration."""
+    return not isinstance(value, Constant) and not (isinstance(value, Tensor) and value.kind in ("fresh", "index"))
 
 
 def _run(machine: Machine, function: Function, args: Args, node: ast.AST, *, generic: bool) -> Value:

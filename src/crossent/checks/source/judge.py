@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .machine import Machine
-from .names import LOSS_LAYERS, Loss, canonical
+from .names import LOSS_LAYERS, LOSSES, Loss, canonical
 from .values import PROBABILITIES, Api, Args, Class, Instance, Layer, Place, Root, Tensor, Value, tensor
 
-__all__ = ["backward", "log", "loss_of", "softmax", "trainer", "verdict"]
+__all__ = ["backward", "guesses", "handed_over", "log", "loss_of", "mean", "softmax", "trainer", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Given:
 
     ignores: bool
     mean: bool
+    rows: bool = False  # a loss for each row
 
 
 def loss_of(
@@ -35,7 +36,10 @@ def loss_of(
             _target(machine, loss, x, target, options, node)
         _weights(machine, loss, x, options, node)
     ignores = options.get(None, "ignore_index") is not None
-    given = Given(ignores, options.constant(None, "reduction", default="mean") == "mean")
+    reduction = options.constant(None, "reduction", default="mean")
+    given = Given(ignores, reduction == "mean", reduction == "none")
+    if isinstance(x, Tensor) and not x.kind and x.guess:
+        machine.guesses.append((loss, x, machine.place(node), name))
     cut = x.detached if isinstance(x, Tensor) else None
     return tensor("loss", machine.place(node), detached=cut, of=given, certain=not isinstance(x, Tensor) or x.certain)
 
@@ -196,8 +200,10 @@ def log(machine: Machine, x: Tensor, node: ast.AST) -> Value:
     """A logarithm: of a softmax or sigmoid just made it has an exact form, of other probabilities it wants a guard."""
     if x.kind not in PROBABILITIES:
         return tensor("difference")
-    if not x.guarded:
-        own = x.framework in ("own", "scipy")
+    own = x.framework in ("own", "scipy")
+    if x.guarded and not own:
+        machine.find("X034", node, x.place, certain=x.certain)
+    elif not x.guarded:
         rule = "X022" if own else "X019" if x.kind == "softmax" else "X020"
         if not (x.complement and x.kind == "softmax" and not own):
             machine.find(rule, node, x.place, certain=x.certain)
@@ -218,6 +224,16 @@ def backward(machine: Machine, x: Tensor, node: ast.Call) -> None:
         given = x.of[1]
         if given.mean and _accumulates(machine):
             machine.find("X025", node, x.place, certain=given.ignores)
+
+
+def mean(machine: Machine, x: Tensor, node: ast.Call) -> Value:
+    """loss.mean(): of losses that were kept row by row, with those of ignored rows."""
+    given = x.of[1] if isinstance(x.of, tuple) else x.of
+    if isinstance(given, Given) and given.rows:
+        if given.ignores and not (node.args or node.keywords):
+            machine.find("X033", node, x.place, certain=x.certain)
+        return replace(x, of=Given(given.ignores, mean=True))
+    return x
 
 
 def _accumulates(machine: Machine) -> bool:
@@ -246,3 +262,43 @@ def trainer(machine: Machine, model: Value | None, loss: Value | None, node: ast
             skorch = isinstance(node.func, (ast.Name, ast.Attribute)) and "NLL" in name
             if not skorch:
                 verdict(machine, kind, out, node, name=name)
+
+
+LOSS_NAMES = ("loss", "criterion", "loss_fn", "loss_func", "loss_function", "objective", "loss_f")
+MODEL_NAMES = ("model", "net", "module", "network", "classifier")
+
+
+def handed_over(machine: Machine, args: Args, node: ast.Call) -> None:
+    """A call of what nobody knows, which is given a model and a loss: it will perhaps train the one with the other."""
+    values = [*args.positional, *args.keywords.values()]
+    losses = [value for value in values if _loss_of(value) is not None]
+    losses += [
+        args.keywords[name] for name in LOSS_NAMES if name in args.keywords and args.keywords[name] not in losses
+    ]
+    models = [args.keywords[name] for name in MODEL_NAMES if name in args.keywords]
+    models += [value for value in values if value not in losses and isinstance(value, (Instance, Layer))]
+    loss = next((kind for kind in map(_loss_of, losses) if kind is not None), None)
+    model = next((one for one in models if isinstance(one, (Instance, Layer))), None)
+    if loss is None or model is None or machine.doubts > 2:
+        return
+    machine.doubts += 1
+    out = machine.call(model, Args((tensor(),), {}, node), node)
+    if isinstance(out, Tensor):
+        verdict(machine, loss, out, node)
+    machine.doubts -= 1
+
+
+def _loss_of(value: Value) -> Loss | None:
+    """The loss that a value is: an object, a class, or a function."""
+    name = canonical(value.name) if isinstance(value, (Layer, Api)) else ""
+    return LOSS_LAYERS.get(name) or LOSSES.get(name)
+
+
+def guesses(machine: Machine) -> None:
+    """A loss of what an unknown callable gave, in a file with a model that ends in a softmax: perhaps of its output."""
+    for loss, _, place, name in machine.guesses:
+        for ending in machine.endings:
+            rule = _mistake(loss, ending, name)
+            if rule is not None and (rule, place) not in machine.found:
+                machine.find(rule, place, ending.place, certain=False)
+                break

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from . import judge, keras
+from . import judge, keras, sklearn, transformers
 from .attributes import item_of
+from .kept import calm_result, joined, kept
 from .layers import make_layer
 from .machine import Machine
-from .names import FUNCTIONS, LOSSES, canonical
+from .names import BOUNDED, FUNCTIONS, LOSSES, canonical
 from .operations import mark_threshold, reshaped
 from .values import (
     PROBABILITIES,
@@ -28,7 +29,6 @@ from .values import (
     Root,
     Tensor,
     Value,
-    join,
     tensor,
 )
 
@@ -50,7 +50,38 @@ def call_api(machine: Machine, name: str, args: Args, node: ast.Call) -> Value:
         made = keras.call(machine, name, args, node)
         if made is not None:
             return made
-    return make_layer(machine, name, args, node)
+    return _other(machine, name, args, node)
+
+
+SHAPED = ("torch", "numpy", "jax", "tensorflow", "keras", "einops", "crossent", "linen", "scipy")
+
+
+def _other(machine: Machine, name: str, args: Args, node: ast.Call) -> Value:
+    """A function that is neither softmax nor loss: it keeps what its argument is, or makes something new."""
+    root, last = name.split(".", maxsplit=1)[0], name.rpartition(".")[2]
+    x = _argument(args, last)
+    if root in SHAPED and isinstance(x, Tensor):
+        value = kept(x, last, args, method=False)
+        if value is not None:
+            return value
+    known = transformers.made(machine, name, args, node) or sklearn.made(machine, name, args, node)
+    if known is not None:
+        return known
+    made = make_layer(machine, name, args, node)
+    if isinstance(made, Tensor) and not made.kind:
+        if last in BOUNDED or (last[:1].islower() and calm_result(last) and root != "builtins"):
+            return tensor(bounded=True)
+        judge.handed_over(machine, args, node)
+    return made
+
+
+def _argument(args: Args, last: str) -> Value | None:
+    """The tensor that a function is about; of where(condition, x, y) x and y; of a list what they have in common."""
+    if last == "where" and len(args.positional) == 3:
+        first, second = args.positional[1:]
+        return first if isinstance(first, Tensor) and first.kind else second
+    x = args.get(0, "input", "x", "a", "tensor", "value", "inputs", "data", "operand", "arr", "ary", "m")
+    return joined(x) if isinstance(x, Items) else x
 
 
 def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, node: ast.Call) -> Value:
@@ -79,7 +110,7 @@ def apply(machine: Machine, what: str, name: str, x: Value | None, args: Args, n
         mark_threshold(machine, x, node)
         return tensor("label", place) if x.kind in (*PROBABILITIES, "linear") else tensor()
     if what == "clip":
-        return replace(x, guarded=True) if x.kind in PROBABILITIES else tensor("difference")
+        return replace(x, guarded=True) if x.kind in PROBABILITIES else tensor("difference", bounded=True)
     if what == "gather":
         return reshaped(x, whole=False, root=Root()) if x.kind in (*PROBABILITIES, "log_softmax") else tensor()
     return x if what == "same" else reshaped(x, width=x.width if x.kind != "fresh" else None)
@@ -89,7 +120,7 @@ def _exp(machine: Machine, x: Tensor, node: ast.Call, framework: str) -> Value:
     """exp(x), remembered by the text of x; `guarded` where x cannot be large."""
     if x.kind == "log_softmax":
         return tensor("softmax", machine.place(node), framework=framework, width=x.width)
-    calm = (
+    calm = x.bounded or (
         x.kind in ("shifted", "minus", "difference", *PROBABILITIES, "log_sigmoid", "fresh", "index") or not node.args
     )
     text = ast.dump(node.args[0]) if node.args else ""
@@ -98,17 +129,9 @@ def _exp(machine: Machine, x: Tensor, node: ast.Call, framework: str) -> Value:
 
 
 def _is_tame(node: ast.expr) -> bool:
-    """Whether an exponent has something that may keep it small: a difference, a minus, a call that is no product."""
+    """Whether an exponent has something that may keep it small: a difference, a minus, a choice."""
     for inner in ast.walk(node):
         if isinstance(inner, (ast.USub, ast.Sub, ast.IfExp)):
-            return True
-        if isinstance(inner, ast.Call) and getattr(inner.func, "attr", "") not in (
-            "dot",
-            "matmul",
-            "mm",
-            "T",
-            "transpose",
-        ):
             return True
     return isinstance(node, (ast.Constant, ast.List, ast.Tuple))
 
@@ -126,10 +149,7 @@ def _stack(x: Value | None) -> Value:
     """Tensors of one kind, put together, are of that kind."""
     if not isinstance(x, Items) or (not x.items and x.rest is None):
         return tensor()
-    values = [*x.items, *([] if x.rest is None else [x.rest])]
-    result = values[0]
-    for value in values[1:]:
-        result = join(result, value)
+    result = joined(x)
     return reshaped(result, width=None, root=Root()) if isinstance(result, Tensor) else tensor()
 
 

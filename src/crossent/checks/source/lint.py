@@ -6,19 +6,23 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from .calls import call_function, instantiate
 from .evaluator import Evaluator, attempt, settle, top
+from .judge import guesses
 from .machine import MOST_STEPS, Found, Machine, OutOfBudgetError
 from .project import Module, Project
+from .smoothing import look_at_smoothing
 from .sources import mentions
-from .values import UNKNOWN, Args, Class, Function, Instance
+from .values import UNKNOWN, Args, Class, Function, Instance, Value, join
 
 __all__ = ["look_at"]
 
 FIRST = ("__init__", "setup", "build", "build_model", "configure_model", "_build", "init_model", "create_model")
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.]+))", re.MULTILINE)
+SMOOTHED = re.compile(r"one_?hot|eye\(|scatter_?\(", re.IGNORECASE)
+NUMERIC = ("X008", "X019", "X020", "X021", "X022", "X034")
+NUMBERS = re.compile(r"exp\b|log|softmax")
 WORD = re.compile(r"\w+")
 
 
@@ -32,6 +36,7 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None], *
         top(machine, module)
         settle(machine, module)
         _functions(machine, module)
+        guesses(machine)
     except OutOfBudgetError:
         place = machine.place(module.source.tree.body[0])
         report(Found("not-analysed", place, None, "certain", f"more than {MOST_STEPS:,} steps"))
@@ -48,8 +53,28 @@ def _functions(machine: Machine, module: Module) -> None:
             with attempt(machine, function.node):
                 _alone(machine, function)
     for of in list(machine.classes):
-        if of.node in worth or of.node not in module.source.tree.body:
-            _class(machine, of)
+        _class(machine, of)
+    _demonstrated(machine)
+    if SMOOTHED.search(module.source.text):
+        look_at_smoothing(machine, module.source.tree)
+
+
+def _demonstrated(machine: Machine) -> None:
+    """Functions that were called with constants alone, once more with nothing known: for the rules about numbers."""
+    machine.only, uses, machine.project.uses = NUMERIC, machine.project.uses, None
+    for function in [*machine.functions, *(m for of in machine.classes for m in of.members.values())]:
+        called = isinstance(function, Function) and function.node in machine.seen - machine.real
+        if isinstance(function, Function) and called and _calculates(machine, function):
+            with attempt(machine, function.node):
+                _alone(machine, function)
+    machine.only, machine.project.uses = (), uses
+
+
+def _calculates(machine: Machine, function: Function) -> bool:
+    """Whether a function's text has an exponential or a logarithm."""
+    node = function.node
+    text = "\n".join(machine.module.source.lines[node.lineno - 1 : node.end_lineno])
+    return function.module is machine.module and NUMBERS.search(text) is not None
 
 
 def _trains(project: Project, module: Module) -> bool:
@@ -125,19 +150,41 @@ def _class(machine: Machine, of: Class) -> None:
 
 
 def _methods(machine: Machine, instance: Instance, methods: list[Function]) -> None:
-    """Each method that nobody called; what one of them keeps in the object the next ones find there."""
+    """Each method that nobody called; what one of them keeps in the object the next ones find there.
+
+    An attribute that several methods assign is, for all of them, the join of what they assign: they are run twice.
+    """
     _keep(machine, instance)
-    volatile: dict[Any, Any] = {(instance.number, name): UNKNOWN for name in _volatile(instance.of)}
+    several = _volatile(instance.of)
+    first = {name: machine.attribute(instance.number, name) for name in several}
+    joined: dict[str, Value] = {name: value for name, value in first.items() if value is not None}
     methods.sort(key=lambda method: FIRST.index(_name(method)) if _name(method) in FIRST else len(FIRST))
-    for method in methods:
-        if method.node in machine.seen:
-            continue
-        machine.state = dict(volatile)
-        owner = None if "staticmethod" in _decorators(method) else instance
-        bound = Function(method.node, method.module, method.scope, owner, instance.of, method.opaque)
-        with attempt(machine, method.node):
-            call_function(machine, bound, Args((), {}, exact=False), method.node, generic=True)
+    waiting = [method for method in methods if method.node not in machine.seen]
+    for method in waiting:
+        given = _run_method(machine, instance, method, dict.fromkeys(several, UNKNOWN))
+        for name, value in given.items():
+            joined[name] = join(joined[name], value) if name in joined else value
         _keep(machine, instance)
+    known = {name: value for name, value in joined.items() if value is not UNKNOWN}
+    for method in waiting:
+        if _reads(method.node) & set(known):
+            _run_method(machine, instance, method, {**dict.fromkeys(several, UNKNOWN), **known})
+
+
+def _run_method(machine: Machine, instance: Instance, method: Function, held: dict[str, Value]) -> dict[str, Value]:
+    """Run a method on an object that holds these attributes; those of them that it gave another value."""
+    machine.state = {(instance.number, name): value for name, value in held.items()}
+    owner = None if "staticmethod" in _decorators(method) else instance
+    bound = Function(method.node, method.module, method.scope, owner, instance.of, method.opaque)
+    with attempt(machine, method.node):
+        call_function(machine, bound, Args((), {}, exact=False), method.node, generic=True)
+    after = {name: machine.state.get((instance.number, name)) for name in held}
+    return {name: value for name, value in after.items() if value is not None and value is not held[name]}
+
+
+def _reads(node: ast.AST) -> set[str]:
+    """The attributes that a method reads."""
+    return {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
 
 
 def _keep(machine: Machine, instance: Instance) -> None:
@@ -166,10 +213,10 @@ def _volatile(of: Class) -> set[str]:
 
 
 def _assigned(node: ast.AST) -> set[str]:
-    """The attributes of self that a method gives a value other than None."""
+    """The attributes of self that a method gives a value; None is one, too."""
     names = set()
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Assign) and not (isinstance(inner.value, ast.Constant) and inner.value.value is None):
+        if isinstance(inner, ast.Assign):
             for target in inner.targets:
                 if (
                     isinstance(target, ast.Attribute)

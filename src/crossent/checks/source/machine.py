@@ -114,6 +114,11 @@ class Machine(ABC):
         self.skipped: dict[Place, str] = {}  # calls that were not followed, for they would take too long
         self.logits: dict[Place, Place] = {}  # layers whose output a binary loss of scores was given, and where
         self.thresholds: dict[Place, list[Place]] = {}  # layers whose output was compared with 0.5, and where
+        self.guesses: list[tuple[Any, Tensor, Place, str]] = []  # losses of what unknown callables gave
+        self.endings: list[Tensor] = []  # what the models of the file end in, where that is a softmax or sigmoid
+        self.found: set[tuple[str, Place]] = set()
+        self.only: tuple[str, ...] = ()  # the rules that are looked for, where not all are
+        self.real: set[ast.AST] = set()  # functions that were called with more than constants
         self.created = 0
         self.memory = Memory()
         self.version = 0  # counts changes to names of modules and attributes of objects
@@ -162,12 +167,15 @@ class Machine(ABC):
         value: Tensor | None = None,
     ) -> None:
         """Report a mistake."""
+        if self.only and rule not in self.only:
+            return
         where = node if isinstance(node, Place) else self.place(node)
         level = "certain" if certain and not self.doubts else "possible"
         called = [frame.call for frame in self.frames if frame.call is not None]
         if origin is not None and called and called[-1].path == where.path:
             detail = f"{detail}, " if detail else ""
             detail = f"{detail}{CALLED}{called[-1].line}"
+        self.found.add((rule, where))
         self.report(Found(rule, where, None if origin == where else origin, level, detail, loss, value))
 
     def new_frame(self, module: Module, scope: tuple[int, ...], function: Function | None = None) -> Frame:

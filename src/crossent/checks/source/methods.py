@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import replace
 
-from . import judge, keras
+from . import judge, keras, sklearn
+from .kept import calm_result, kept
 from .layers import apply_layer
 from .libraries import apply
 from .machine import Machine, own_members
+from .names import BOUNDED
 from .operations import mark_threshold, reshaped
 from .sequences import keep_parts, run_parts
 from .values import (
@@ -18,6 +21,7 @@ from .values import (
     Api,
     Args,
     Constant,
+    Either,
     Instance,
     Items,
     Layer,
@@ -27,6 +31,7 @@ from .values import (
     Super,
     Tensor,
     Value,
+    join,
     tensor,
 )
 
@@ -99,6 +104,9 @@ def call_method(machine: Machine, method: Method, args: Args, node: ast.Call) ->
     owner, name = method.of, method.name
     if isinstance(owner, Items):
         return _of_items(machine, owner, name, args, method.node)
+    if isinstance(owner, Either):
+        values = [call_method(machine, Method(one, name, method.node), args, node) for one in owner.values]
+        return functools.reduce(join, values)
     if isinstance(owner, Mapping):
         return _of_mapping(machine, owner, name, args, method.node)
     if isinstance(owner, Layer):
@@ -168,6 +176,8 @@ def _of_mapping(machine: Machine, owner: Mapping, name: str, args: Args, node: a
 def _of_layer(machine: Machine, owner: Layer, name: str, args: Args, node: ast.Call) -> Value:
     if owner.name.startswith("keras."):
         return keras.call_method(machine, owner, name, args, node)
+    if owner.name.startswith("sklearn."):
+        return sklearn.call_method(machine, owner, name, node)
     if name in ITSELF:
         return owner
     if name == "forward":
@@ -249,10 +259,12 @@ def _of_tensor(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Cal
         if what == "exp" and isinstance(node.func, ast.Attribute):
             return _exp(machine, x, node)
         return apply(machine, what, "torch.Tensor", x, args, node)
-    if name in ("sum", "max", "amax", "logsumexp", "min"):
+    if name in ("sum", "max", "amax", "logsumexp", "min", "topk", "sort", "mean"):
         return _reduced(machine, x, name, args, node)
     if name in ("clamp", "clip", "clamp_", "clamp_min"):
-        return replace(x, guarded=True) if x.kind in PROBABILITIES else tensor("difference")
+        return replace(x, guarded=True) if x.kind in PROBABILITIES else tensor("difference", bounded=True)
+    if name in BOUNDED:
+        return tensor(bounded=True)
     if name == "backward":
         judge.backward(machine, x, node)
         return NONE
@@ -283,9 +295,16 @@ def _exp(machine: Machine, x: Tensor, node: ast.Call) -> Value:
 
 
 def _reduced(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Call) -> Value:
+    if name == "mean" and x.kind == "loss":
+        return judge.mean(machine, x, node)
     if name == "sum":
         return replace(x, kind="sum_exp", root=Root()) if x.kind == "exp" else x if x.kind == "loss" else tensor()
     place = machine.place(node)
+    if name == "mean":
+        ensemble = args.constant(0, "dim", "axis", default=None) == 0 and x.kind in PROBABILITIES and x.ndim != 2
+        return replace(x, touched=True, ndim=None, root=Root()) if ensemble else tensor()
+    if name in ("topk", "sort"):
+        return Items((tensor(origins=x.origins), tensor("label", place, floating=False)))
     if name == "max" and (args.positional or "dim" in args.keywords) and x.framework != "numpy":
         top = tensor("maximum", place, origins=x.origins)
         return Items((top, tensor("label", place, floating=False)))
@@ -349,7 +368,6 @@ def _reshaped(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Call
         return replace(x, detached=None)
     if name in SAME or (name == "mean" and x.kind == "loss"):
         return x
-    if name == "gather" and x.kind in PROBABILITIES:
-        return reshaped(x, whole=False, root=Root())
     del machine, node
-    return tensor()
+    value = kept(x, name, args, method=True)
+    return tensor(bounded=calm_result(name), guess=x.guess) if value is None else value

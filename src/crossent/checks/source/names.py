@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-__all__ = ["FUNCTIONS", "LOSSES", "LOSS_LAYERS", "Loss", "canonical"]
+__all__ = ["BOUNDED", "FUNCTIONS", "LOSSES", "LOSS_LAYERS", "Loss", "canonical"]
 
 
 class Loss(NamedTuple):
@@ -112,6 +112,13 @@ FUNCTIONS = {
     ),
 }
 
+# Functions and methods whose result lies between bounds, whatever they are given.
+BETWEEN = """
+tanh tanh_ sin cos erf atan arctan sign softsign hardtanh hardsigmoid hard_sigmoid hard_tanh relu6 normalize
+cosine_similarity l2_normalize clip clamp clip_by_value hardtanh_ sinc
+"""
+BOUNDED = frozenset(BETWEEN.split())
+
 _CLASSES = "logits", False
 _BINARY = "logits", True
 _TF = ("labels", "onehot_labels", "_sentinel")
@@ -153,6 +160,7 @@ LOSSES = {
     "keras.losses.categorical_crossentropy": Loss("from_logits", False, _P, _Y, "keras", False),
     "keras.losses.sparse_categorical_crossentropy": Loss("from_logits", False, _P, _Y, "keras", True),
     "keras.losses.binary_crossentropy": Loss("from_logits", True, _P, _Y, "keras"),
+    "sklearn.metrics.log_loss": Loss("probabilities", False, (1, ("y_pred", "y_proba")), (0, ("y_true",)), "sklearn"),
     "keras.backend.categorical_crossentropy": Loss("from_logits", False, _P, _Y, "keras", False),
     "keras.backend.sparse_categorical_crossentropy": Loss("from_logits", False, _P, _Y, "keras", True),
     "keras.backend.binary_crossentropy": Loss("from_logits", True, _P, _Y, "keras"),

@@ -10,6 +10,7 @@ from .classes import define_class, define_function
 from .expressions import evaluate, evaluate_all, truth
 from .machine import Loop, Machine
 from .operations import combined
+from .transformers import loss_mapped
 from .values import NONE, UNKNOWN, Api, Constant, Instance, Items, Layer, Lazy, Mapping, ModuleValue, Value, tensor
 
 __all__ = ["assign", "run"]
@@ -84,14 +85,16 @@ def _unpack(machine: Machine, targets: list[ast.expr], value: Value) -> None:
     """Item by item, where the items are known and as many."""
     starred = any(isinstance(target, ast.Starred) for target in targets)
     known = isinstance(value, Items) and value.exact and len(value.items) == len(targets) and not starred
+    rest = value.rest if isinstance(value, Items) and not starred and value.rest is not None else None
     for index, target in enumerate(targets):
-        assign(machine, target, value.items[index] if known else tensor())  # type: ignore[attr-defined]
+        assign(machine, target, value.items[index] if known else rest or tensor())  # type: ignore[attr-defined]
 
 
 def _assign_item(machine: Machine, target: ast.Subscript, value: Value) -> None:
     """x[i] = value: a dictionary learns it, the last layer of a classifier is replaced, other things are forgotten."""
     owner = evaluate(machine, target.value)
     key = evaluate(machine, target.slice)
+    loss_mapped(machine, owner, value, target)
     if isinstance(owner, Mapping) and isinstance(key, Constant):
         assign(machine, target.value, Mapping({**owner.items, key.value: value}, owner.record))
     elif isinstance(owner, (Mapping, Items)):

@@ -18,6 +18,7 @@ __all__ = [
     "Args",
     "Class",
     "Constant",
+    "Either",
     "Function",
     "Instance",
     "Items",
@@ -176,6 +177,13 @@ class Partial(Value):
     wrap: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Either(Value):
+    """One of several objects; what is done with it is done with each, and is a mistake of one of them perhaps."""
+
+    values: tuple[Value, ...]
+
+
 @dataclass(eq=False)
 class Root:
     """What is shared by all views of one tensor: was it given to a loss of logits, was it compared with 0.5."""
@@ -202,6 +210,7 @@ class Tensor(Value):
     whole: bool = True  # whole rows of classes, not single elements
     guarded: bool = False  # kept away from 0 and 1
     touched: bool = False  # some elements were changed since: what holds of the scores before holds no longer
+    guess: bool = False  # what an unknown callable gave: it may be a model's output
     bounded: bool = False  # whatever it was made of, it cannot be large
     origins: frozenset[Place] = frozenset()
     complement: bool = False  # 1 − p
@@ -273,11 +282,33 @@ def join(a: Value, b: Value) -> Value:
     if isinstance(a, Mapping) and isinstance(b, Mapping) and a.record == b.record:
         both = {key: join(a.items[key], b.items[key]) for key in a.items if key in b.items}
         return Mapping(both, a.record)
-    if isinstance(a, Layer) and isinstance(b, Layer) and a.name == b.name and a.place == b.place:
+    if isinstance(a, Layer) and isinstance(b, Layer) and a.name == b.name and (a.place == b.place or _plain(a)):
+        return b if a.place == b.place else Layer(a.name, Args((), {}, a.args.node, exact=False), a.place)
+    if isinstance(a, Instance) and isinstance(b, Instance) and a.of is b.of:
         return b
     if isinstance(a, Function) and isinstance(b, Function) and (a.node, a.owner) == (b.node, b.owner):
         return b
-    return UNKNOWN
+    return _either(a, b)
+
+
+CALLED = (Layer, Instance, Function, Class, Partial)
+
+
+def _plain(layer: Layer) -> bool:
+    """Whether a layer is told by its name alone: a loss, a softmax; not a sequence or a model with a head."""
+    return layer.name.rpartition(".")[2].endswith(("Loss", "Softmax", "Sigmoid", "Linear", "Dropout", "entropy"))
+
+
+def _either(a: Value, b: Value) -> Value:
+    """One of both, if both can be called."""
+    values = [*(a.values if isinstance(a, Either) else [a]), *(b.values if isinstance(b, Either) else [b])]
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) > MOST_WAYS or not all(isinstance(value, CALLED) for value in distinct):
+        return UNKNOWN
+    return Either(tuple(distinct)) if len(distinct) > 1 else distinct[0]
+
+
+MOST_WAYS = 4
 
 
 def _join_tensors(a: Value, b: Value) -> Value:
@@ -293,6 +324,7 @@ def _join_tensors(a: Value, b: Value) -> Value:
             guarded=a.guarded or b.guarded,
             touched=a.touched or b.touched,
             bounded=a.bounded and b.bounded,
+            guess=a.guess or b.guess,
             origins=a.origins | b.origins,
             whole=a.whole and b.whole,
             column=a.column and b.column,
