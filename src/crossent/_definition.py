@@ -10,6 +10,9 @@ and a row is summarised by statistics relative to its maximum, which `merge` joi
 
 so that loss = w·log1p(r) − t is shift-invariant, and r, summed without the maximum's own 1, keeps its relative
 accuracy when the row is confident. Zeros are selected, never multiplied: 0·∞ does not occur.
+
+Every number here is right to its last bits. float32 is computed in float64 where the library has that (`wide`);
+float64, and float32 elsewhere, carry what the rounding of z − m leaves out into the exponential (`centre`).
 """
 
 from __future__ import annotations
@@ -47,6 +50,21 @@ def namespace(x: Array) -> Any:
     return _namespaces[type(x)]
 
 
+_narrow: dict[type, bool] = {}  # kinds of arrays that have no float64, or not always
+
+
+def wide(x: Array) -> Array:
+    """float32 in float64, which no rounding inside gets through; as it is where the library or the device has none."""
+    xp = namespace(x)
+    if x.dtype != xp.float32:
+        return x
+    if "torch" in xp.__name__:
+        return x.double() if x.device.type in ("cpu", "cuda", "meta") else x
+    if type(x) not in _narrow:
+        _narrow[type(x)] = bool(array_api_compat.is_jax_array(x))
+    return x if _narrow[type(x)] else xp.astype(x, xp.float64)
+
+
 def class_mask(index: Array, x: Array) -> Array:
     """Where in x (…, C) each row's class `index` (…) stands."""
     classes = namespace(x).arange(x.shape[-1], dtype=index.dtype, device=getattr(x, "device", None))
@@ -59,31 +77,46 @@ def product(q: Array, x: Array) -> Array:
 
 
 def centre(z: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """(a, m, r) of the rows of z and (top, d, e) of their elements: a's place, d = z − m, e = exp(d).
+    """(a, m, r) of the rows of z and (top, d, e) of their elements, `wide`: a's place, d = z − m, e = exp(z − m).
 
     A row of −∞ alone has r = −1, a row with +∞ or NaN has r = NaN. m is z at a, also to the library's autodiff.
     """
-    xp = namespace(z)
+    xp, given = namespace(z), z
     a = xp.argmax(z, axis=-1)
     top = class_mask(a, z)
+    z = wide(z)
     m = xp.sum(xp.where(top, z, 0.0), axis=-1)
-    d = z - xp.where(m == -math.inf, 0.0, m)[..., None]
+    middle = xp.where(m == -math.inf, 0.0, m)[..., None]
+    d = z - middle
     e = xp.exp(d)
+    if z.dtype == given.dtype:  # d is rounded: its error, exact by Knuth's two-sum, is a factor of e
+        moved = d - z
+        e = e + product(e, (z - (d - moved)) - (middle + moved))
     r = xp.sum(xp.where(top, 0.0, e), axis=-1)
     return a, m, xp.where(m == -math.inf, -1.0, xp.where(m < math.inf, r, math.nan)), top, d, e
 
 
+def pulled(z: Array, q: Array, m: Array, d: Array) -> Array:
+    """t = Σ q·(z − m); from halves where z − m might overflow for a finite sum."""
+    xp = namespace(z)
+    half = 1.0
+    if z.dtype == d.dtype:
+        half, d = 0.5, 0.5 * z - 0.5 * m[..., None]
+    return xp.where(m == -math.inf, 0.0, xp.sum(product(q, d), axis=-1) / half)
+
+
 def row_stats(z: Array, q: Array, seen: Any = None, *, moment: bool = False) -> RowStats:
     """The statistics of each row of logits z (…, C) with targets q (…, C); u where `moment` asks for it."""
-    xp = namespace(z)
+    xp, q = namespace(z), wide(q)
     a, m, r, _, d, e = seen or centre(z)
-    t = xp.where(m == -math.inf, 0.0, xp.sum(product(q, d), axis=-1))
+    t = pulled(z, q, m, d)
     return RowStats(m, r, t, xp.sum(q, axis=-1), a, xp.sum(product(e, d), axis=-1) if moment else None)
 
 
 def binary_row_stats(x: Array, positive: Array, negative: Array) -> RowStats:
     """The statistics of the two-class rows with logits (x, 0) and q = (positive, negative), element by element."""
     xp = namespace(x)
+    x, positive, negative = wide(x), wide(positive), wide(negative)
     low = xp.where(x > 0, -x, x)  # −|x|, with the derivative of one side at 0
     t = product(xp.where(x > 0, negative, positive), low)
     a = xp.astype(x <= 0, xp.int32)
@@ -100,7 +133,8 @@ def merge(one: RowStats, two: RowStats) -> RowStats:
     m = xp.maximum(one.m, two.m)
     step = xp.where(low.m == m, 0.0, low.m - m)
     scale, mass = xp.exp(step), 1 + low.r
-    t = high.t + low.t + product(low.w, step)
+    half = xp.where(low.m == m, 0.0, 0.5 * low.m - 0.5 * m)  # step may overflow for a finite product
+    t = high.t + low.t + 2 * product(low.w, half)
     u = None if one.u is None else high.u + product(scale, low.u + product(mass, step))
     return RowStats(m, high.r + mass * scale, t, high.w + low.w, high.a, u)
 
@@ -126,13 +160,18 @@ def entropy(s: RowStats) -> Array:
     return namespace(s.m).log1p(s.r) - s.u * confidence(s)
 
 
+def softmax(r: Array, e: Array) -> Array:
+    """exp(z − m)/(1 + r), `wide`; NaN where every logit is −∞."""
+    return e / namespace(e).where(r == -1, math.nan, 1 + r)[..., None]
+
+
 def gradient(z: Array, q: Array, seen: Any = None) -> Array:
-    """d loss/dz = w·softmax(z) − q, with relative accuracy at the maximum too.
+    """d loss/dz = w·softmax(z) − q, `wide`, with relative accuracy at the maximum too.
 
     There p = 1 − r/(1+r), so the same number is (w − q) − w·r/(1+r): exact where p and q both round to 1. Of the two
     forms the one with the smaller terms is taken. The same function serves log-softmax (q = the cotangent).
     """
-    xp = namespace(z)
+    xp, q = namespace(z), wide(q)
     _, _, r, top, _, e = seen or centre(z)
     rest = xp.sum(xp.where(top, 0.0, q), axis=-1)
     own = xp.sum(xp.where(top, q, 0.0), axis=-1)
@@ -141,8 +180,38 @@ def gradient(z: Array, q: Array, seen: Any = None) -> Array:
     return xp.where(top, at_top[..., None], k[..., None] * e - q)
 
 
-def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:
-    """d loss/dx = negative·σ(x) − positive·σ(−x) for the logits (x, 0): nothing cancels, the limits at ±∞ are exact."""
+def softmax_gradient(p: Array, g: Array) -> Array:
+    """p·(g − ⟨p, g⟩): the derivative of ⟨g, softmax(z)⟩ by z, from p = softmax(z); the Jacobian is symmetric.
+
+    softmax does not see a shift, so g may be taken less any c: its value at the class that has more than half of the
+    mass, else its mean. Then no 1 − p is formed, and what all of g has in common does not cancel. The last term is
+    zero but for rounding; it makes the whole its own transpose, in which a library's autodiff finds the same care.
+    """
+    xp = namespace(p)
+    p, g = wide(p), wide(g)
+    heavy = xp.where(xp.max(p, axis=-1, keepdims=True) > 0.5, xp.astype(p > 0.5, p.dtype), p)
+    h = g - xp.sum(product(heavy, g), axis=-1, keepdims=True)
+    slope = p * (h - xp.sum(product(p, h), axis=-1, keepdims=True))
+    return slope - heavy * xp.sum(slope, axis=-1, keepdims=True)
+
+
+def cap_slope(x: Array) -> Array:
+    """1 − tanh²(x) = 4e/(1 + e)² for e = exp(−2|x|): nothing cancels where tanh rounds to 1."""
     xp = namespace(x)
-    low = xp.exp(xp.where(x > 0, -x, x))
-    return (negative * xp.where(x > 0, 1.0, low) - positive * xp.where(x > 0, low, 1.0)) / (1 + low)
+    e = xp.exp(-2 * xp.abs(x))
+    return 4 * e / (1 + e) ** 2
+
+
+def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:
+    """d loss/dx = negative·σ(x) − positive·σ(−x), `wide`, for the logits (x, 0); the limits at ±∞ are exact.
+
+    Near x = 0 the two terms cancel; there their common part is taken out: with e = exp(−|x|) the numerator is
+    (negative − positive) ± (the part that e multiplies)·(e − 1).
+    """
+    xp = namespace(x)
+    x, positive, negative = wide(x), wide(positive), wide(negative)
+    low = xp.where(x > 0, -x, x)
+    e, less = xp.exp(low), xp.expm1(low)
+    direct = negative * xp.where(x > 0, 1.0, e) - positive * xp.where(x > 0, e, 1.0)
+    near = (negative - positive) + xp.where(x > 0, -positive, negative) * less
+    return xp.where(e > 0.5, near, direct) / (1 + e)

@@ -12,24 +12,28 @@ from . import _definition as definition
 from ._definition import Array, namespace
 
 
+def like(value: Array, z: Array) -> Array:
+    """A value computed `wide`, rounded to z's dtype."""
+    return namespace(z).astype(value, z.dtype, copy=False)
+
+
 def softmax(z: Array) -> Array:
     """exp(z − m)/(1 + r); NaN where every logit is −∞."""
-    xp = namespace(z)
     _, _, r, _, _, e = definition.centre(z)
-    return e / xp.where(r == -1, math.nan, 1 + r)[..., None]
+    return like(definition.softmax(r, e), z)
 
 
 def log_softmax(z: Array) -> Array:
     """(z − m) − log1p(r); NaN where every logit is −∞."""
     xp = namespace(z)
     _, _, r, _, d, _ = definition.centre(z)
-    return d - xp.where(r == -1, math.nan, xp.log1p(r))[..., None]
+    return like(d - xp.where(r == -1, math.nan, xp.log1p(r))[..., None], z)
 
 
 def logsumexp(z: Array) -> Array:
     """log Σ exp(z) of each row; −∞ where every logit is −∞, +∞ where one is +∞."""
     a, m, r, _, _, _ = definition.centre(z)
-    return definition.lse(definition.RowStats(m, r, None, None, a))
+    return like(definition.lse(definition.RowStats(m, r, None, None, a)), z)
 
 
 def signed_logsumexp(z: Array, b: Array) -> tuple[Array, Array]:
@@ -76,23 +80,50 @@ def weighted_slopes(z: Array, b: Array, value: Array) -> tuple[Array, Array]:
 
 def row_loss(z: Array, q: Array) -> Array:
     """The cross-entropy of each row."""
-    return definition.loss(definition.row_stats(z, q))
+    return like(definition.loss(definition.row_stats(z, q)), z)
 
 
 def binary_loss(x: Array, positive: Array, negative: Array) -> Array:
     """The cross-entropy of each element as a row of two classes."""
-    return definition.loss(definition.binary_row_stats(x, positive, negative))
+    return like(definition.loss(definition.binary_row_stats(x, positive, negative)), x)
+
+
+def softmax_gradient(z: Array, g: Array) -> Array:
+    """p·(g − ⟨p, g⟩), p = softmax(z)."""
+    _, _, r, _, _, e = definition.centre(z)
+    return like(definition.softmax_gradient(definition.softmax(r, e), g), z)
+
+
+def entropy(z: Array) -> Array:
+    """−Σ p·log p of each row."""
+    return like(definition.entropy(definition.row_stats(z, namespace(z).zeros_like(z), moment=True)), z)
+
+
+def entropy_gradient(z: Array) -> Array:
+    """d entropy/dz = −p·(d − Σ p·d), d = z − m: softmax's own gradient along d, turned round."""
+    _, _, r, _, d, e = definition.centre(z)
+    d = namespace(z).where(d == -math.inf, 0.0, d)
+    return -like(definition.softmax_gradient(definition.softmax(r, e), d), z)
+
+
+def confidence(z: Array) -> Array:
+    """The probability of each row's most probable class."""
+    a, m, r, _, _, _ = definition.centre(z)
+    return like(definition.confidence(definition.RowStats(m, r, None, None, a)), z)
+
+
+def confidence_gradient(z: Array) -> Array:
+    """d confidence/dz: softmax's gradient at the class itself."""
+    _, _, r, top, _, e = definition.centre(z)
+    return like(definition.softmax_gradient(definition.softmax(r, e), namespace(z).astype(top, e.dtype)), z)
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
     """(lse, entropy, argmax, confidence) of each row, from one set of statistics."""
     s = definition.row_stats(z, namespace(z).zeros_like(z), moment=True)
-    return definition.lse(s), definition.entropy(s), s.a, definition.confidence(s)
+    return like(definition.lse(s), z), like(definition.entropy(s), z), s.a, like(definition.confidence(s), z)
 
 
-def moments_of(z: Array, softmax: Any, log_softmax: Any, logsumexp: Any) -> tuple[Array, Array, Array, Array]:
+def moments_of(z: Array, logsumexp: Any, entropy: Any, confidence: Any) -> tuple[Array, Array, Array, Array]:
     """The same from functions with told derivatives, for libraries that differentiate."""
-    xp = namespace(z)
-    p, a = softmax(z), xp.argmax(z, axis=-1)
-    entropy = -xp.sum(definition.product(p, log_softmax(z)), axis=-1)
-    return logsumexp(z), entropy, a, xp.take_along_axis(p, a[..., None], axis=-1)[..., 0]
+    return logsumexp(z), entropy(z), namespace(z).argmax(z, axis=-1), confidence(z)

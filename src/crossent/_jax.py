@@ -21,6 +21,8 @@ logsumexp = jax.custom_jvp(_functions.logsumexp)
 weighted_logsumexp = jax.custom_jvp(_functions.weighted_logsumexp)
 softmax = jax.custom_jvp(_functions.softmax)
 log_softmax = jax.custom_jvp(_functions.log_softmax)
+entropy = jax.custom_jvp(_functions.entropy)
+confidence = jax.custom_jvp(_functions.confidence)
 binary_loss = jax.custom_jvp(_functions.binary_loss)
 
 
@@ -60,8 +62,18 @@ def _tangent(z: Array, dz: Array) -> Array:
 
 def _softmax(at: Any, along: Any) -> tuple[Array, Array]:
     """p·(dz − ⟨p, dz⟩)."""
-    p, dz = softmax(*at), _tangent(at[0], along[0])
-    return p, p * (dz - jnp.sum(p * dz, -1, keepdims=True))
+    p = softmax(*at)
+    return p, definition.softmax_gradient(p, along[0])
+
+
+def _entropy(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨−p·(d − ⟨p, d⟩), dz⟩, d = z − m."""
+    return entropy(*at), jnp.sum(_functions.entropy_gradient(*at) * along[0], -1)
+
+
+def _confidence(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨softmax's gradient at the most probable class, dz⟩."""
+    return confidence(*at), jnp.sum(_functions.confidence_gradient(*at) * along[0], -1)
 
 
 def _log_softmax(at: Any, along: Any) -> tuple[Array, Array]:
@@ -83,7 +95,7 @@ def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
     """See crossent._functions.moments."""
-    return _functions.moments_of(z, softmax, log_softmax, logsumexp)
+    return _functions.moments_of(z, logsumexp, entropy, confidence)
 
 
 row_loss.defjvp(_row_loss, symbolic_zeros=True)
@@ -91,4 +103,6 @@ logsumexp.defjvp(_logsumexp)
 weighted_logsumexp.defjvp(_weighted_logsumexp, symbolic_zeros=True)
 softmax.defjvp(_softmax)
 log_softmax.defjvp(_log_softmax)
+entropy.defjvp(_entropy)
+confidence.defjvp(_confidence)
 binary_loss.defjvp(_binary_loss, symbolic_zeros=True)

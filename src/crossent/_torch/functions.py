@@ -6,7 +6,7 @@ The backward passes are made of differentiable operations, so double backward, v
 
 from __future__ import annotations
 
-import functools
+import math
 from typing import Any
 
 import torch
@@ -54,8 +54,8 @@ class RowLoss(_Rule):
     def backward(ctx: Context, g: Array) -> Any:
         """g·(w·softmax(z) − q), and g·(lse − z) for the target."""
         z, q = ctx.saved_tensors
-        dz = _column(g) * definition.gradient(z, q) if ctx.needs_input_grad[0] else None
-        dq = -_column(g) * _functions.log_softmax(z) if ctx.needs_input_grad[1] else None
+        dz = (_column(g) * definition.gradient(z, q)).to(z.dtype) if ctx.needs_input_grad[0] else None
+        dq = (-_column(g) * _functions.log_softmax(z)).to(q.dtype) if ctx.needs_input_grad[1] else None
         return dz, dq
 
 
@@ -67,7 +67,8 @@ class RowLossForward(RowLoss):
         """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
         z, q = ctx.saved_tensors
         out = 0 if dz is None else torch.sum(definition.product(dz, definition.gradient(z, q)), -1)
-        return out if dq is None else out - torch.sum(definition.product(dq, _functions.log_softmax(z)), -1)
+        out = out if dq is None else out - torch.sum(definition.product(dq, _functions.log_softmax(z)), -1)
+        return out.to(z.dtype)
 
 
 class LogSumExp(_Rule):
@@ -122,6 +123,38 @@ class WeightedLogSumExpForward(WeightedLogSumExp):
         return sum(terms[1:], terms[0])
 
 
+class SoftmaxGradient(_Rule):
+    """p·(g − ⟨p, g⟩), p = softmax(z): symmetric in what it meets, and its derivatives are itself again."""
+
+    @staticmethod
+    def forward(z: Array, g: Array) -> Array:
+        """See crossent._definition.softmax_gradient."""
+        return _functions.softmax_gradient(z, g)
+
+    @staticmethod
+    def backward(ctx: Context, u: Array) -> Any:
+        """Itself along (u − ⟨p, u⟩)·(g − ⟨p, g⟩) for z, and along u for g."""
+        z, g = ctx.saved_tensors
+        dz = softmax_gradient(z, _about_mean(z, u) * _about_mean(z, g)) if ctx.needs_input_grad[0] else None
+        return dz, softmax_gradient(z, u) if ctx.needs_input_grad[1] else None
+
+
+class SoftmaxGradientForward(SoftmaxGradient):
+    """SoftmaxGradient with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array, dg: Array) -> Array:
+        """The same two terms, along (dz, dg)."""
+        z, g = ctx.saved_tensors
+        out = 0 if dz is None else softmax_gradient(z, _about_mean(z, dz) * _about_mean(z, g))
+        return out if dg is None else out + softmax_gradient(z, dg)
+
+
+def _about_mean(z: Array, g: Array) -> Array:
+    """g − ⟨softmax(z), g⟩."""
+    return g - torch.sum(definition.product(softmax(z), g), -1, keepdim=True)
+
+
 class Softmax(_Rule):
     """See crossent._functions.softmax."""
 
@@ -132,9 +165,8 @@ class Softmax(_Rule):
 
     @staticmethod
     def backward(ctx: Context, g: Array) -> Any:
-        """p·(g − ⟨g, p⟩): the gradient of a cross-entropy with targets g·p, turned round."""
-        (z,) = ctx.saved_tensors
-        return -definition.gradient(z, g * _functions.softmax(z))
+        """p·(g − ⟨g, p⟩)."""
+        return softmax_gradient(*ctx.saved_tensors, g)
 
 
 class SoftmaxForward(Softmax):
@@ -143,8 +175,68 @@ class SoftmaxForward(Softmax):
     @staticmethod
     def jvp(ctx: Context, dz: Array) -> Array:
         """p·(dz − ⟨dz, p⟩)."""
+        return softmax_gradient(*ctx.saved_tensors, dz)
+
+
+class Entropy(_Rule):
+    """See crossent._functions.entropy."""
+
+    @staticmethod
+    def forward(z: Array) -> Array:
+        """log1p(r) − u/(1 + r)."""
+        return _functions.entropy(z)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """−g·p·(d − ⟨p, d⟩), d = z − m."""
         (z,) = ctx.saved_tensors
-        return -definition.gradient(z, definition.product(dz, _functions.softmax(z)))
+        return -_column(g) * softmax_gradient(z, _distance(z))
+
+
+class EntropyForward(Entropy):
+    """Entropy with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array) -> Array:
+        """⟨−p·(d − ⟨p, d⟩), dz⟩."""
+        (z,) = ctx.saved_tensors
+        return -torch.sum(definition.product(dz, softmax_gradient(z, _distance(z))), -1)
+
+
+def _distance(z: Array) -> Array:
+    """z − m, 0 where a class has no mass."""
+    d = definition.centre(z)[4].to(z.dtype)
+    return torch.where(d == -math.inf, 0.0, d)
+
+
+class Confidence(_Rule):
+    """See crossent._functions.confidence."""
+
+    @staticmethod
+    def forward(z: Array) -> Array:
+        """1/(1 + r)."""
+        return _functions.confidence(z)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g times softmax's gradient at the most probable class."""
+        (z,) = ctx.saved_tensors
+        return _column(g) * softmax_gradient(z, _top(z))
+
+
+class ConfidenceForward(Confidence):
+    """Confidence with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array) -> Array:
+        """⟨softmax's gradient at the most probable class, dz⟩."""
+        (z,) = ctx.saved_tensors
+        return torch.sum(definition.product(dz, softmax_gradient(z, _top(z))), -1)
+
+
+def _top(z: Array) -> Array:
+    """1 at each row's most probable class, 0 elsewhere."""
+    return definition.class_mask(z.argmax(-1), z).to(z.dtype)
 
 
 class LogSoftmax(_Rule):
@@ -159,7 +251,7 @@ class LogSoftmax(_Rule):
     def backward(ctx: Context, g: Array) -> Any:
         """g − softmax(z)·Σg: the gradient of a cross-entropy with targets g, turned round."""
         (z,) = ctx.saved_tensors
-        return -definition.gradient(z, g)
+        return -definition.gradient(z, g).to(z.dtype)
 
 
 class LogSoftmaxForward(LogSoftmax):
@@ -185,7 +277,7 @@ class BinaryLoss(_Rule):
         """g·(negative·σ(x) − positive·σ(−x)), and g·log(1 + exp(∓x)) for the two targets."""
         x, positive, negative = ctx.saved_tensors
         needed = ctx.needs_input_grad
-        dx = g * definition.binary_gradient(x, positive, negative) if needed[0] else None
+        dx = (g * definition.binary_gradient(x, positive, negative)).to(x.dtype) if needed[0] else None
         return dx, g * softplus(-x) if needed[1] else None, g * softplus(x) if needed[2] else None
 
 
@@ -198,7 +290,8 @@ class BinaryLossForward(BinaryLoss):
         x, positive, negative = ctx.saved_tensors
         out = 0 if dx is None else definition.product(dx, definition.binary_gradient(x, positive, negative))
         out = out if d_positive is None else out + definition.product(d_positive, softplus(-x))
-        return out if d_negative is None else out + definition.product(d_negative, softplus(x))
+        out = out if d_negative is None else out + definition.product(d_negative, softplus(x))
+        return out.to(x.dtype)
 
 
 def softplus(x: Array) -> Array:
@@ -247,12 +340,14 @@ def _rule(plain: type[_Rule], forward: type[_Rule]) -> Any:
 row_loss = _rule(RowLoss, RowLossForward)
 logsumexp = _rule(LogSumExp, LogSumExpForward)
 weighted_logsumexp = _rule(WeightedLogSumExp, WeightedLogSumExpForward)
-accurate_softmax = _rule(Softmax, SoftmaxForward)
-softmax = functools.partial(torch.softmax, dim=-1)  # in float32 torch's own has the same values, and is faster
+softmax = _rule(Softmax, SoftmaxForward)
+softmax_gradient = _rule(SoftmaxGradient, SoftmaxGradientForward)
 log_softmax = _rule(LogSoftmax, LogSoftmaxForward)
+entropy = _rule(Entropy, EntropyForward)
+confidence = _rule(Confidence, ConfidenceForward)
 binary_loss = _rule(BinaryLoss, BinaryLossForward)
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
     """See crossent._functions.moments."""
-    return _functions.moments_of(z, accurate_softmax, log_softmax, logsumexp)
+    return _functions.moments_of(z, logsumexp, entropy, confidence)
