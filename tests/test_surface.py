@@ -61,7 +61,7 @@ LEVELS = [
     },
     {"_door.layer", "_linear", "_linear.products"},
     {"_linear.chunks"},
-    {"_torch.cpu", "_torch.gpu", "_torch.compiled", "_torch.short", "_ways"},
+    {"_torch.cpu", "_torch.gpu", "_torch.compiled", "_torch.short", "_torch.softmax", "_ways"},
     {"softmax", "losses", "binary"},
     {"_torch.linear_compiled"},
     {"_torch.linear"},

@@ -7,12 +7,10 @@ A row is C logits z and a target distribution q over the classes (here the last 
 and a row is summarised by statistics relative to its maximum, which `merge` joins associatively:
 
     m = max z    r = Σ exp(z−m) − 1    t = Σ q·(z−m)    w = Σ q    a = argmax z    u = Σ exp(z−m)·(z−m)
-
 so that loss = w·log1p(r) − t is shift-invariant, and r, summed without the maximum's own 1, keeps its relative
 accuracy when the row is confident. Zeros are selected, never multiplied: 0·∞ does not occur.
 
-Every number here is right to its last bits. float32 is computed in float64 where the library has that (`wide`);
-float64, and float32 elsewhere, carry what the rounding of z − m leaves out into the exponential (`centre`).
+float32 is computed in float64 where the library has that (`wide`); what else rounds z − m carries the rest into exp.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ import array_api_compat
 
 Array = Any
 _namespaces: dict[type, Any] = {}
+HAVE_FLOAT64 = ("cpu", "cuda", "meta")  # torch's devices
 
 
 class RowStats(NamedTuple):
@@ -50,19 +49,12 @@ def namespace(x: Array) -> Any:
     return _namespaces[type(x)]
 
 
-_narrow: dict[type, bool] = {}  # kinds of arrays that have no float64, or not always
-
-
 def wide(x: Array) -> Array:
-    """float32 in float64, which no rounding inside gets through; as it is where the library or the device has none."""
+    """float32 as float64, so that no rounding inside shows; as it is where there is no float64, or not always (JAX)."""
     xp = namespace(x)
-    if x.dtype != xp.float32:
+    if x.dtype != xp.float32 or "jax" in xp.__name__ or ("torch" in xp.__name__ and x.device.type not in HAVE_FLOAT64):
         return x
-    if "torch" in xp.__name__:
-        return x.double() if x.device.type in ("cpu", "cuda", "meta") else x
-    if type(x) not in _narrow:
-        _narrow[type(x)] = bool(array_api_compat.is_jax_array(x))
-    return x if _narrow[type(x)] else xp.astype(x, xp.float64)
+    return xp.astype(x, xp.float64)
 
 
 def class_mask(index: Array, x: Array) -> Array:
@@ -96,31 +88,14 @@ def centre(z: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
     return a, m, xp.where(m == -math.inf, -1.0, xp.where(m < math.inf, r, math.nan)), top, d, e
 
 
-def pulled(z: Array, q: Array, m: Array, d: Array) -> Array:
-    """t = Σ q·(z − m); from halves where z − m might overflow for a finite sum."""
-    xp = namespace(z)
-    half = 1.0
-    if z.dtype == d.dtype:
-        half, d = 0.5, 0.5 * z - 0.5 * m[..., None]
-    return xp.where(m == -math.inf, 0.0, xp.sum(product(q, d), axis=-1) / half)
-
-
 def row_stats(z: Array, q: Array, seen: Any = None, *, moment: bool = False) -> RowStats:
     """The statistics of each row of logits z (…, C) with targets q (…, C); u where `moment` asks for it."""
     xp, q = namespace(z), wide(q)
     a, m, r, _, d, e = seen or centre(z)
-    t = pulled(z, q, m, d)
-    return RowStats(m, r, t, xp.sum(q, axis=-1), a, xp.sum(product(e, d), axis=-1) if moment else None)
-
-
-def binary_row_stats(x: Array, positive: Array, negative: Array) -> RowStats:
-    """The statistics of the two-class rows with logits (x, 0) and q = (positive, negative), element by element."""
-    xp = namespace(x)
-    x, positive, negative = wide(x), wide(positive), wide(negative)
-    low = xp.where(x > 0, -x, x)  # −|x|, with the derivative of one side at 0
-    t = product(xp.where(x > 0, negative, positive), low)
-    a = xp.astype(x <= 0, xp.int32)
-    return RowStats(xp.where(x > 0, x, 0.0), xp.exp(low), t, positive + negative, a)
+    u = xp.sum(product(e, d), axis=-1) if moment else None
+    half, d = (0.5, 0.5 * z - 0.5 * m[..., None]) if z.dtype == d.dtype else (1, d)  # d may overflow for a finite t
+    t = xp.where(m == -math.inf, 0.0, xp.sum(product(q, d), axis=-1) / half)
+    return RowStats(m, r, t, xp.sum(q, axis=-1), a, u)
 
 
 def merge(one: RowStats, two: RowStats) -> RowStats:
@@ -131,10 +106,9 @@ def merge(one: RowStats, two: RowStats) -> RowStats:
     high = RowStats(*(xp.where(first, x, y) for x, y in pairs))
     low = RowStats(*(xp.where(first, y, x) for x, y in pairs))
     m = xp.maximum(one.m, two.m)
-    step = xp.where(low.m == m, 0.0, low.m - m)
-    scale, mass = xp.exp(step), 1 + low.r
-    half = xp.where(low.m == m, 0.0, 0.5 * low.m - 0.5 * m)  # step may overflow for a finite product
-    t = high.t + low.t + 2 * product(low.w, half)
+    half = xp.where(low.m == m, 0.0, 0.5 * low.m - 0.5 * m)  # the whole may overflow where a product is finite
+    step, mass = 2 * half, 1 + low.r
+    scale, t = xp.exp(step), high.t + low.t + 2 * product(low.w, half)
     u = None if one.u is None else high.u + product(scale, low.u + product(mass, step))
     return RowStats(m, high.r + mass * scale, t, high.w + low.w, high.a, u)
 
@@ -160,11 +134,6 @@ def entropy(s: RowStats) -> Array:
     return namespace(s.m).log1p(s.r) - s.u * confidence(s)
 
 
-def softmax(r: Array, e: Array) -> Array:
-    """exp(z − m)/(1 + r), `wide`; NaN where every logit is −∞."""
-    return e / namespace(e).where(r == -1, math.nan, 1 + r)[..., None]
-
-
 def gradient(z: Array, q: Array, seen: Any = None) -> Array:
     """d loss/dz = w·softmax(z) − q, `wide`, with relative accuracy at the maximum too.
 
@@ -178,40 +147,3 @@ def gradient(z: Array, q: Array, seen: Any = None) -> Array:
     k = (rest + own) / xp.where(r == -1, math.nan, 1 + r)
     at_top = xp.where(xp.abs(rest) + xp.abs(k) * r < xp.abs(own) + xp.abs(k), rest - k * r, k - own)
     return xp.where(top, at_top[..., None], k[..., None] * e - q)
-
-
-def softmax_gradient(p: Array, g: Array) -> Array:
-    """p·(g − ⟨p, g⟩): the derivative of ⟨g, softmax(z)⟩ by z, from p = softmax(z); the Jacobian is symmetric.
-
-    softmax does not see a shift, so g may be taken less any c: its value at the class that has more than half of the
-    mass, else its mean. Then no 1 − p is formed, and what all of g has in common does not cancel. The last term is
-    zero but for rounding; it makes the whole its own transpose, in which a library's autodiff finds the same care.
-    """
-    xp = namespace(p)
-    p, g = wide(p), wide(g)
-    heavy = xp.where(xp.max(p, axis=-1, keepdims=True) > 0.5, xp.astype(p > 0.5, p.dtype), p)
-    h = g - xp.sum(product(heavy, g), axis=-1, keepdims=True)
-    slope = p * (h - xp.sum(product(p, h), axis=-1, keepdims=True))
-    return slope - heavy * xp.sum(slope, axis=-1, keepdims=True)
-
-
-def cap_slope(x: Array) -> Array:
-    """1 − tanh²(x) = 4e/(1 + e)² for e = exp(−2|x|): nothing cancels where tanh rounds to 1."""
-    xp = namespace(x)
-    e = xp.exp(-2 * xp.abs(x))
-    return 4 * e / (1 + e) ** 2
-
-
-def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:
-    """d loss/dx = negative·σ(x) − positive·σ(−x), `wide`, for the logits (x, 0); the limits at ±∞ are exact.
-
-    Near x = 0 the two terms cancel; there their common part is taken out: with e = exp(−|x|) the numerator is
-    (negative − positive) ± (the part that e multiplies)·(e − 1).
-    """
-    xp = namespace(x)
-    x, positive, negative = wide(x), wide(positive), wide(negative)
-    low = xp.where(x > 0, -x, x)
-    e, less = xp.exp(low), xp.expm1(low)
-    direct = negative * xp.where(x > 0, 1.0, e) - positive * xp.where(x > 0, e, 1.0)
-    near = (negative - positive) + xp.where(x > 0, -positive, negative) * less
-    return xp.where(e > 0.5, near, direct) / (1 + e)

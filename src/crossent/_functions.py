@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from . import _definition as definition
-from ._definition import Array, namespace
+from ._definition import Array, RowStats, namespace, product, wide
 
 
 def like(value: Array, z: Array) -> Array:
@@ -17,10 +17,72 @@ def like(value: Array, z: Array) -> Array:
     return namespace(z).astype(value, z.dtype, copy=False)
 
 
+def shares(r: Array, e: Array) -> Array:
+    """exp(z − m)/(1 + r), `wide`; NaN where every logit is −∞."""
+    return e / namespace(e).where(r == -1, math.nan, 1 + r)[..., None]
+
+
+def pull(p: Array, g: Array) -> Array:
+    """p·(g − ⟨p, g⟩): the derivative of ⟨g, softmax(z)⟩ by z, from p = softmax(z); the Jacobian is symmetric.
+
+    softmax does not see a shift, so g may be taken less any c: its value at the class that has more than half of the
+    mass, else its mean. Then no 1 − p is formed, and what all of g has in common does not cancel. The last term is
+    zero but for rounding; it makes the whole its own transpose, in which a library's autodiff finds the same care.
+    """
+    xp = namespace(p)
+    p, g = wide(p), wide(g)
+    heavy = xp.where(xp.max(p, axis=-1, keepdims=True) > 0.5, xp.astype(p > 0.5, p.dtype), p)
+    h = g - xp.sum(product(heavy, g), axis=-1, keepdims=True)
+    slope = p * (h - xp.sum(product(p, h), axis=-1, keepdims=True))
+    return slope - heavy * xp.sum(slope, axis=-1, keepdims=True)
+
+
+def tanh_slope(x: Array) -> Array:
+    """1 − tanh²(x) = 4e/(1 + e)² for e = exp(−2|x|): nothing cancels where tanh rounds to 1."""
+    xp = namespace(x)
+    e = xp.exp(2 * xp.where(x > 0, -x, x))  # with the derivatives of one side at 0
+    return 4 * e / (1 + e) ** 2
+
+
+def binary_row_stats(x: Array, positive: Array, negative: Array) -> RowStats:
+    """The statistics of the two-class rows with logits (x, 0) and q = (positive, negative), element by element."""
+    xp = namespace(x)
+    x, positive, negative = wide(x), wide(positive), wide(negative)
+    low = xp.where(x > 0, -x, x)  # −|x|, with the derivative of one side at 0
+    t = product(xp.where(x > 0, negative, positive), low)
+    a = xp.astype(x <= 0, xp.int32)
+    return RowStats(xp.where(x > 0, x, 0.0), xp.exp(low), t, positive + negative, a)
+
+
+def binary_gradient(x: Array, positive: Array, negative: Array) -> Array:
+    """d loss/dx = negative·σ(x) − positive·σ(−x), `wide`, for the logits (x, 0); the limits at ±∞ are exact.
+
+    Near x = 0 the two terms cancel; there their common part is taken out: with e = exp(−|x|) the numerator is
+    (negative − positive) ± (the part that e multiplies)·(e − 1).
+    """
+    xp = namespace(x)
+    x, positive, negative = wide(x), wide(positive), wide(negative)
+    low = xp.where(x > 0, -x, x)
+    e, less = xp.exp(low), xp.expm1(low)
+    direct = negative * xp.where(x > 0, 1.0, e) - positive * xp.where(x > 0, e, 1.0)
+    near = (negative - positive) + xp.where(x > 0, -positive, negative) * less
+    return xp.where(e > 0.5, near, direct) / (1 + e)
+
+
+def constant(x: Array) -> Array:
+    """x itself: here nothing is differentiated."""
+    return x
+
+
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
+    return namespace(x).tanh(x)
+
+
 def softmax(z: Array) -> Array:
     """exp(z − m)/(1 + r); NaN where every logit is −∞."""
     _, _, r, _, _, e = definition.centre(z)
-    return like(definition.softmax(r, e), z)
+    return like(shares(r, e), z)
 
 
 def log_softmax(z: Array) -> Array:
@@ -33,7 +95,7 @@ def log_softmax(z: Array) -> Array:
 def logsumexp(z: Array) -> Array:
     """log Σ exp(z) of each row; −∞ where every logit is −∞, +∞ where one is +∞."""
     a, m, r, _, _, _ = definition.centre(z)
-    return like(definition.lse(definition.RowStats(m, r, None, None, a)), z)
+    return like(definition.lse(RowStats(m, r, None, None, a)), z)
 
 
 def signed_logsumexp(z: Array, b: Array) -> tuple[Array, Array]:
@@ -85,13 +147,13 @@ def row_loss(z: Array, q: Array) -> Array:
 
 def binary_loss(x: Array, positive: Array, negative: Array) -> Array:
     """The cross-entropy of each element as a row of two classes."""
-    return like(definition.loss(definition.binary_row_stats(x, positive, negative)), x)
+    return like(definition.loss(binary_row_stats(x, positive, negative)), x)
 
 
 def softmax_gradient(z: Array, g: Array) -> Array:
     """p·(g − ⟨p, g⟩), p = softmax(z)."""
     _, _, r, _, _, e = definition.centre(z)
-    return like(definition.softmax_gradient(definition.softmax(r, e), g), z)
+    return like(pull(shares(r, e), g), z)
 
 
 def entropy(z: Array) -> Array:
@@ -103,19 +165,19 @@ def entropy_gradient(z: Array) -> Array:
     """d entropy/dz = −p·(d − Σ p·d), d = z − m: softmax's own gradient along d, turned round."""
     _, _, r, _, d, e = definition.centre(z)
     d = namespace(z).where(d == -math.inf, 0.0, d)
-    return -like(definition.softmax_gradient(definition.softmax(r, e), d), z)
+    return -like(pull(shares(r, e), d), z)
 
 
 def confidence(z: Array) -> Array:
     """The probability of each row's most probable class."""
     a, m, r, _, _, _ = definition.centre(z)
-    return like(definition.confidence(definition.RowStats(m, r, None, None, a)), z)
+    return like(definition.confidence(RowStats(m, r, None, None, a)), z)
 
 
 def confidence_gradient(z: Array) -> Array:
     """d confidence/dz: softmax's gradient at the class itself."""
     _, _, r, top, _, e = definition.centre(z)
-    return like(definition.softmax_gradient(definition.softmax(r, e), namespace(z).astype(top, e.dtype)), z)
+    return like(pull(shares(r, e), namespace(z).astype(top, e.dtype)), z)
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:

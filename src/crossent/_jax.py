@@ -24,6 +24,8 @@ log_softmax = jax.custom_jvp(_functions.log_softmax)
 entropy = jax.custom_jvp(_functions.entropy)
 confidence = jax.custom_jvp(_functions.confidence)
 binary_loss = jax.custom_jvp(_functions.binary_loss)
+tanh = jax.custom_jvp(_functions.tanh)
+constant = jax.lax.stop_gradient
 
 
 def _sum_of(*terms: tuple[Any, Callable[[], Array]]) -> Array:
@@ -63,7 +65,7 @@ def _tangent(z: Array, dz: Array) -> Array:
 def _softmax(at: Any, along: Any) -> tuple[Array, Array]:
     """p·(dz − ⟨p, dz⟩)."""
     p = softmax(*at)
-    return p, definition.softmax_gradient(p, along[0])
+    return p, _functions.pull(p, along[0])
 
 
 def _entropy(at: Any, along: Any) -> tuple[Array, Array]:
@@ -86,11 +88,16 @@ def _binary_loss(at: Any, along: Any) -> tuple[Array, Array]:
     """(negative·σ(x) − positive·σ(−x))·dx, and the losses of the two classes for the targets."""
     x, one, zero = at[0], jnp.ones_like(at[0]), jnp.zeros_like(at[0])
     factors = (
-        lambda: definition.binary_gradient(*at),
+        lambda: _functions.binary_gradient(*at),
         lambda: _functions.binary_loss(x, one, zero),
         lambda: _functions.binary_loss(x, zero, one),
     )
     return binary_loss(*at), _sum_of(*zip(along, factors, strict=True))
+
+
+def _tanh(at: Any, along: Any) -> tuple[Array, Array]:
+    """(1 − tanh²)·dx in the form that does not cancel."""
+    return tanh(*at), _functions.tanh_slope(*at) * along[0]
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
@@ -104,5 +111,6 @@ weighted_logsumexp.defjvp(_weighted_logsumexp, symbolic_zeros=True)
 softmax.defjvp(_softmax)
 log_softmax.defjvp(_log_softmax)
 entropy.defjvp(_entropy)
+tanh.defjvp(_tanh)
 confidence.defjvp(_confidence)
 binary_loss.defjvp(_binary_loss, symbolic_zeros=True)

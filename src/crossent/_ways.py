@@ -21,9 +21,9 @@ TRITON_DEVICES = ("cuda",)
 def rules(x: Array) -> Any:
     """The definition's functions, with their derivatives for the libraries that differentiate."""
     if is_torch(x):
-        from ._torch import functions
+        from ._torch import softmax
 
-        return functions
+        return softmax
     if is_jax(x):
         from . import _jax
 

@@ -66,7 +66,7 @@ class RowLossForward(RowLoss):
     def jvp(ctx: Context, dz: Array, dq: Array) -> Array:
         """⟨w·softmax(z) − q, dz⟩ + ⟨lse − z, dq⟩."""
         z, q = ctx.saved_tensors
-        out = 0 if dz is None else torch.sum(definition.product(dz, definition.gradient(z, q)), -1)
+        out: Any = 0 if dz is None else torch.sum(definition.product(dz, definition.gradient(z, q)), -1)
         out = out if dq is None else out - torch.sum(definition.product(dq, _functions.log_softmax(z)), -1)
         return out.to(z.dtype)
 
@@ -128,7 +128,7 @@ class SoftmaxGradient(_Rule):
 
     @staticmethod
     def forward(z: Array, g: Array) -> Array:
-        """See crossent._definition.softmax_gradient."""
+        """See crossent._functions.pull."""
         return _functions.softmax_gradient(z, g)
 
     @staticmethod
@@ -277,7 +277,7 @@ class BinaryLoss(_Rule):
         """g·(negative·σ(x) − positive·σ(−x)), and g·log(1 + exp(∓x)) for the two targets."""
         x, positive, negative = ctx.saved_tensors
         needed = ctx.needs_input_grad
-        dx = (g * definition.binary_gradient(x, positive, negative)).to(x.dtype) if needed[0] else None
+        dx = (g * _functions.binary_gradient(x, positive, negative)).to(x.dtype) if needed[0] else None
         return dx, g * softplus(-x) if needed[1] else None, g * softplus(x) if needed[2] else None
 
 
@@ -288,10 +288,38 @@ class BinaryLossForward(BinaryLoss):
     def jvp(ctx: Context, dx: Array, d_positive: Array, d_negative: Array) -> Array:
         """The derivative along (dx, d_positive, d_negative)."""
         x, positive, negative = ctx.saved_tensors
-        out = 0 if dx is None else definition.product(dx, definition.binary_gradient(x, positive, negative))
+        out: Any = 0 if dx is None else definition.product(dx, _functions.binary_gradient(x, positive, negative))
         out = out if d_positive is None else out + definition.product(d_positive, softplus(-x))
         out = out if d_negative is None else out + definition.product(d_negative, softplus(x))
         return out.to(x.dtype)
+
+
+class Tanh(_Rule):
+    """The hyperbolic tangent."""
+
+    @staticmethod
+    def forward(x: Array) -> Array:
+        """The tangent."""
+        return torch.tanh(x)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g·(1 − tanh²) in the form that does not cancel."""
+        return g * _functions.tanh_slope(*ctx.saved_tensors)
+
+
+class TanhForward(Tanh):
+    """Tanh with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dx: Array) -> Array:
+        """The same along dx."""
+        return definition.product(dx, _functions.tanh_slope(*ctx.saved_tensors))
+
+
+def constant(x: Array) -> Array:
+    """x without its derivative."""
+    return x.detach()
 
 
 def softplus(x: Array) -> Array:
@@ -346,6 +374,7 @@ log_softmax = _rule(LogSoftmax, LogSoftmaxForward)
 entropy = _rule(Entropy, EntropyForward)
 confidence = _rule(Confidence, ConfidenceForward)
 binary_loss = _rule(BinaryLoss, BinaryLossForward)
+tanh = _rule(Tanh, TanhForward)
 
 
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:

@@ -47,12 +47,16 @@ def eager(x: Array, y: Array) -> bool:
 
 
 def softmax(output: int, x: Array) -> Array | None:
-    """softmax or log_softmax over the last axis of a tensor that nothing differentiates; None where it is not that.
+    """softmax or log_softmax over the last axis of an eager tensor; None where it is not that.
 
     softmax of shorter rows is torch's own: as exact, and faster (measured: up to a few thousand classes).
     """
-    if not eager(x, x) or (x.requires_grad and torch.is_grad_enabled()) or not x.ndim:
+    if not eager(x, x) or not x.ndim:
         return None
+    if x.requires_grad and torch.is_grad_enabled():
+        from . import softmax as tied_softmax
+
+        return tied_softmax.plain(output, x) if tied_softmax.serves(x) else None
     if output == cpu.SOFTMAX and x.shape[-1] <= SHORT and x.dtype in SUMS and x.shape[-1]:
         return torch.softmax(x, -1)
     return cpu.plain_softmax(output, x)

@@ -1,31 +1,33 @@
 """The room that always works: the definition, run by the array library that the caller brought.
 
-`rules` is a module with row_loss, logsumexp, softmax, log_softmax and binary_loss: the plain ones, or the same
-functions with their derivatives told to an autodiff library (torch: `_torch.functions`, JAX: `_jax`).
+`rules` is a module with row_loss, logsumexp, softmax, log_softmax, binary_loss, moments, tanh and constant: the plain
+ones, or the same functions with their derivatives told to an autodiff library (torch: `_torch.functions`, JAX: `_jax`).
+What comes before them (soft-cap, temperature, targets) is `wide` too; results are in the dtype of the sums.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 from .. import _definition as definition
 from .. import _functions
 from .._call.options import Binary, Options, Rows
-from .._definition import Array, class_mask, namespace, product
+from .._definition import Array, class_mask, namespace, product, wide
+from .._functions import like
 
 
-def capped(x: Array, options: Options) -> Array:
-    """softcap·tanh(x/softcap)/temperature."""
-    x = x if options.softcap is None else options.softcap * namespace(x).tanh(x / options.softcap)
-    return x if options.temperature == 1 else x / options.temperature
+def capped(x: Array, options: Options, rules: Any) -> Array:
+    """softcap·tanh(x/softcap)."""
+    return x if options.softcap is None else options.softcap * rules.tanh(wide(x) / options.softcap)
 
 
 def slope(x: Array, options: Options) -> Array | float:
-    """The derivative of `capped`."""
+    """The derivative of softcap·tanh(x/softcap)/temperature."""
     if options.softcap is None:
         return 1 / options.temperature
-    return (1 - namespace(x).tanh(x / options.softcap) ** 2) / options.temperature
+    return _functions.tanh_slope(wide(x) / options.softcap) / options.temperature
 
 
 def inputs(rows: Rows, *, every_row: bool = False) -> Array:
@@ -43,28 +45,48 @@ def inputs(rows: Rows, *, every_row: bool = False) -> Array:
     return x if counts is None or every_row else xp.where(counts[..., None], x, 0.0)
 
 
-def logits(x: Array, rows: Rows) -> Array:
-    """z of such inputs: capped, then −∞ for the classes that do not exist."""
-    z = capped(x, rows.options)
-    return z if rows.where is None else namespace(z).where(rows.where, z, -math.inf)
+def logits(x: Array, rows: Rows, rules: Any) -> Array:
+    """z of such inputs, but for a shift of the row: capped, −∞ for the classes that do not exist, over the temperature.
+
+    (z − m)/T, since z/T would be rounded before m is subtracted: an offset of all logits would reach the loss.
+    """
+    z = capped(x, rows.options, rules)
+    z = z if rows.where is None else namespace(z).where(rows.where, z, -math.inf)
+    return z if rows.options.temperature == 1 else (wide(z) - highest(z, rules)) / rows.options.temperature
+
+
+def highest(z: Array, rules: Any) -> Array:
+    """m of each row, as a number that is not differentiated; 0 where it is infinite."""
+    xp = namespace(z)
+    m = wide(rules.constant(xp.max(z, axis=-1, keepdims=True)))
+    return xp.where(xp.isfinite(m), m, 0.0)
+
+
+def lse(x: Array, z: Array, rows: Rows, rules: Any) -> Array:
+    """log Σ exp of each row from z = logits(x): what temperature has taken off is put back."""
+    value = rules.logsumexp(z)
+    if rows.options.temperature == 1:
+        return value
+    plain = rows._replace(options=dataclasses.replace(rows.options, temperature=1.0))
+    return value + highest(logits(x, plain, rules), rules)[..., 0] / rows.options.temperature
 
 
 def softmax(rows: Rows, rules: Any) -> Array:
     """exp(z − m)/(1 + r) of rows without a target, in the dtype of the sums."""
-    result: Array = rules.softmax(logits(inputs(rows), rows))
-    return result
+    x = inputs(rows)
+    return like(rules.softmax(logits(x, rows, rules)), x)
 
 
 def log_softmax(rows: Rows, rules: Any) -> Array:
     """(z − m) − log1p(r)."""
-    result: Array = rules.log_softmax(logits(inputs(rows), rows))
-    return result
+    x = inputs(rows)
+    return like(rules.log_softmax(logits(x, rows, rules)), x)
 
 
 def logsumexp(rows: Rows, rules: Any) -> Array:
     """m + log1p(r) of each row."""
-    result: Array = rules.logsumexp(logits(inputs(rows), rows))
-    return result
+    x = inputs(rows)
+    return like(lse(x, logits(x, rows, rules), rows, rules), x)
 
 
 def plain_target(rows: Rows, z: Array) -> Array:
@@ -86,6 +108,8 @@ def target(rows: Rows, q: Array) -> Array:
     """q with smoothing over the classes that exist, then class weights, then sample weights."""
     xp = namespace(q)
     smoothing = rows.options.label_smoothing
+    if smoothing or rows.weight is not None or rows.sample_weight is not None:
+        q = wide(q)
     if smoothing:
         classes: Any = q.shape[-1]
         if rows.where is not None:
@@ -99,79 +123,91 @@ def target(rows: Rows, q: Array) -> Array:
     return q if rows.sample_weight is None else q * rows.sample_weight[..., None]
 
 
-def z_squared(rows: Rows, z: Array, rules: Any) -> Array:
+def z_squared(rows: Rows, x: Array, z: Array, rules: Any) -> Array:
     """sample_weight·lse² of each row that counts, or None without z-loss."""
     if rows.options.z_loss == 0:
         return None
     xp = namespace(z)
-    square = rules.logsumexp(z) ** 2
+    square = lse(x, z, rows, rules) ** 2
     square = square if rows.live is None else xp.where(rows.live, square, 0.0)
-    return square if rows.sample_weight is None else square * rows.sample_weight
+    return like(square if rows.sample_weight is None else square * rows.sample_weight, x)
 
 
 def cross_entropy(rows: Rows, rules: Any) -> tuple[Array, Array]:
     """(loss, lse² or None) of each row, in the dtype of the sums."""
-    z = logits(inputs(rows), rows)
-    return rules.row_loss(z, target(rows, plain_target(rows, z))), z_squared(rows, z, rules)
+    x = inputs(rows)
+    z = logits(x, rows, rules)
+    loss = rules.row_loss(z, target(rows, plain_target(rows, z)))
+    return like(loss, x), z_squared(rows, x, z, rules)
 
 
 def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, Array]:
     """(loss, lse² or None) of each row, and d/dx of their sum scaled by `scales(rows, loss)`, in x's dtype."""
     xp = namespace(rows.x)
     x = inputs(rows)
-    z = logits(x, rows)
+    z = logits(x, rows, _functions)
     q = target(rows, plain_target(rows, z))
     seen = definition.centre(z)
-    loss, square = definition.loss(definition.row_stats(z, q, seen)), z_squared(rows, z, _functions)
+    loss, square = definition.loss(definition.row_stats(z, q, seen)), z_squared(rows, x, z, _functions)
     loss_scale, z_scale = scales(rows, loss)
     result = definition.gradient(z, q, seen) * loss_scale
     if square is not None:
-        result = result + (z_scale * _square_slope(rows, z))[..., None] * _functions.softmax(z)
+        pull = z_scale * _square_slope(rows, lse(x, z, rows, _functions))
+        result = result + pull[..., None] * _functions.shares(seen[2], seen[5])
     if rows.options.softcap is not None or rows.options.temperature != 1:
         result = result * slope(x, rows.options)
     result = result if rows.live is None else xp.where(rows.live[..., None], result, 0.0)
     result = result if rows.where is None else xp.where(rows.where, result, 0.0)
-    return loss, square, xp.astype(result, rows.x.dtype, copy=False)
+    return like(loss, x), square, xp.astype(result, rows.x.dtype, copy=False)
 
 
-def _square_slope(rows: Rows, z: Array) -> Array:
+def _square_slope(rows: Rows, lse: Array) -> Array:
     """2·sample_weight·lse: what the softmax is multiplied by in the gradient of `z_squared`."""
-    factor = 2 * _functions.logsumexp(z)
-    return factor if rows.sample_weight is None else factor * rows.sample_weight
+    return 2 * lse if rows.sample_weight is None else 2 * lse * rows.sample_weight
 
 
 def moments(rows: Rows, rules: Any) -> tuple[Array, Array, Array, Array]:
     """(lse, entropy, argmax, confidence) of each row, ignored ones too: they depend on the logits alone."""
-    result: tuple[Array, Array, Array, Array] = rules.moments(logits(inputs(rows, every_row=True), rows))
-    return result
+    x = inputs(rows, every_row=True)
+    z = logits(x, rows, rules)
+    _, entropy, place, confidence = rules.moments(z)
+    return like(lse(x, z, rows, rules), x), like(entropy, x), place, like(confidence, x)
 
 
 def target_losses(rows: Rows, rules: Any) -> tuple[Array, Array]:
     """(loss, log-probability of the target as given) of each row."""
-    z = logits(inputs(rows), rows)
+    x = inputs(rows)
+    z = logits(x, rows, rules)
     q = plain_target(rows, z)
-    loss, square = rules.row_loss(z, target(rows, q)), z_squared(rows, z, rules)
-    as_given = z if rows.sample_weight is None else logits(inputs(rows._replace(sample_weight=None)), rows)
-    return loss if square is None else loss + rows.options.z_loss * square, -rules.row_loss(as_given, q)
+    loss, square = like(rules.row_loss(z, target(rows, q)), x), z_squared(rows, x, z, rules)
+    plain = rows._replace(sample_weight=None)
+    as_given = z if rows.sample_weight is None else logits(inputs(plain), plain, rules)
+    log_prob = like(-rules.row_loss(as_given, q), x)
+    return loss if square is None else loss + rows.options.z_loss * square, log_prob
 
 
 def nll(rows: Rows) -> Array:
     """−⟨q, log p⟩ of each row, for log-probabilities in the place of logits."""
     log_p = inputs(rows)
-    return -namespace(log_p).sum(product(target(rows, plain_target(rows, log_p)), log_p), axis=-1)
+    q = target(rows, plain_target(rows, log_p))
+    return like(-namespace(log_p).sum(product(wide(q), log_p), axis=-1), log_p)
 
 
 def _two_classes(y: Array, weight: Array, pos_weight: Array, smoothing: float) -> tuple[Array, Array]:
-    """q = (positive, negative) of each element: the target, smoothed, then weighted."""
-    y = y if smoothing == 0 else (1 - smoothing) * y + smoothing / 2
-    positive, negative = y if pos_weight is None else y * pos_weight, 1 - y
+    """q = (positive, negative) of each element: the target, smoothed, then weighted; neither is 1 less the other."""
+    y = wide(y)
+    positive, negative = y, 1 - y
+    if smoothing:
+        positive, negative = (1 - smoothing) * y + smoothing / 2, (1 - smoothing) * (1 - y) + smoothing / 2
+    positive = positive if pos_weight is None else positive * pos_weight
     return (positive, negative) if weight is None else (positive * weight, negative * weight)
 
 
-def _binary_parts(b: Binary) -> tuple[Array, Array, Array]:
-    """(z, positive, negative) of each element, in y's dtype, that of the sums."""
+def _binary_parts(b: Binary, rules: Any) -> tuple[Array, Array, Array]:
+    """(z, positive, negative) of each element, in y's dtype, that of the sums, or wider."""
     xp = namespace(b.x)
-    z = capped(xp.astype(b.x, b.y.dtype, copy=False), b.options)
+    z = capped(xp.astype(b.x, b.y.dtype, copy=False), b.options, rules)
+    z = z if b.options.temperature == 1 else wide(z) / b.options.temperature
     q = _two_classes(b.y, b.weight, b.pos_weight, b.options.label_smoothing)
     positive, negative = (part if part.shape == z.shape else xp.broadcast_to(part, z.shape) for part in q)
     return z, positive, negative
@@ -179,19 +215,19 @@ def _binary_parts(b: Binary) -> tuple[Array, Array, Array]:
 
 def binary_cross_entropy_with_logits(b: Binary, rules: Any) -> Array:
     """The loss of each element."""
-    result: Array = rules.binary_loss(*_binary_parts(b))
-    return result
+    return like(rules.binary_loss(*_binary_parts(b, rules)), b.y)
 
 
 def binary_cross_entropy_with_gradient(b: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
     """The loss of each element and, if wanted, its derivative by x, in the dtype of the sums."""
-    z, positive, negative = _binary_parts(b)
+    z, positive, negative = _binary_parts(b, _functions)
+    loss = like(_functions.binary_loss(z, positive, negative), b.y)
     if not wanted:
-        return _functions.binary_loss(z, positive, negative), None
-    result = definition.binary_gradient(z, positive, negative)
+        return loss, None
+    result = _functions.binary_gradient(z, positive, negative)
     if b.options.softcap is not None or b.options.temperature != 1:
         result = result * slope(namespace(z).astype(b.x, z.dtype, copy=False), b.options)
-    return _functions.binary_loss(z, positive, negative), result
+    return loss, like(result, b.y)
 
 
 LOWEST = math.exp(-100)  # torch holds log p above −100: a smaller probability is a rounded one
@@ -206,8 +242,8 @@ def _held_log(p: Array, log_p: Array) -> Array:
 def binary_cross_entropy(b: Binary) -> Array:
     """The loss of each element, from probabilities."""
     xp = namespace(b.x)
-    p = xp.astype(b.x, b.y.dtype, copy=False)
+    p = wide(xp.astype(b.x, b.y.dtype, copy=False))
     positive, negative = _two_classes(b.y, b.weight, b.pos_weight, b.options.label_smoothing)
     log_p = xp.log(xp.where(p > LOWEST, p, 1.0))
     log_rest = xp.log1p(-xp.where(p < 1, p, 0.0))
-    return -positive * _held_log(p, log_p) - negative * _held_log(1 - p, log_rest)
+    return like(-positive * _held_log(p, log_p) - negative * _held_log(1 - p, log_rest), b.y)

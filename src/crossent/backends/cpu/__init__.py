@@ -168,6 +168,16 @@ def plain_softmax(output: int, x: Array) -> Array:
     return into
 
 
+def softmax_gradient(p: Array, g: Array) -> Array:
+    """p·(g − ⟨p, g⟩) of contiguous tensors of float32 or float64; see `_functions.pull`."""
+    classes = p.shape[-1]
+    rows = math.prod(p.shape) // classes
+    kernels = _extension.ready() if rows * classes > SMALL else _extension.kernels()
+    out = empty_like(p)
+    kernels.softmax_gradient(is_wide(p.dtype), rows, classes, address(p), address(g), address(out))
+    return out
+
+
 def logsumexp(rows: Rows, _rules: Any = None) -> Array:
     """m + log1p(r) of each row, in the dtype of the sums."""
     lse = empty(tuple(rows.x.shape[:-1]), rows.x, rows.sum_dtype)

@@ -2,6 +2,7 @@
 #include "binary.h"
 #include "columns.h"
 #include "short.h"
+#include "softmax_gradient.h"
 
 namespace CROSSENT_ISA {
 
@@ -66,6 +67,6 @@ void exponential(const void* x, void* y, int64_t count, bool wide, int which) {
 #define CROSSENT_WORD(x) #x
 
 extern const crossent::Kernels kernels;
-const crossent::Kernels kernels = {CROSSENT_TEXT(CROSSENT_ISA), rows, binary, exponential};
+const crossent::Kernels kernels = {CROSSENT_TEXT(CROSSENT_ISA), rows, binary, exponential, softmax_gradient};
 
 }  // namespace CROSSENT_ISA

@@ -60,6 +60,13 @@ struct Binary {
   unsigned char* wrong = nullptr;  // whether a target of the block is outside 0 … 1
 };
 
+struct SoftmaxGradient {  // contiguous rows of one dtype
+  bool wide = false;
+  int64_t rows = 0, classes = 0;
+  const void *p = nullptr, *g = nullptr;
+  void* out = nullptr;
+};
+
 constexpr int64_t binary_block = 4096;
 
 struct Kernels {
@@ -67,6 +74,7 @@ struct Kernels {
   void (*rows)(const Rows&, int64_t begin, int64_t end);
   void (*binary)(const Binary&, int64_t begin, int64_t end);  // blocks
   void (*exponential)(const void* x, void* y, int64_t count, bool wide, int which);  // for the tests: exp, log1p, tanh
+  void (*softmax_gradient)(const SoftmaxGradient&, int64_t begin, int64_t end);
 };
 
 void prepare(Rows&);

@@ -207,6 +207,24 @@ PyObject* plain_softmax(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
+// The gradient of a softmax of contiguous rows from its probabilities and its cotangent.
+PyObject* softmax_gradient(PyObject*, PyObject* const* items, Py_ssize_t count) {
+  Reader in(items, count);
+  crossent::SoftmaxGradient c;
+  c.wide = in.whole() != 0;
+  c.rows = in.whole(), c.classes = in.whole();
+  c.p = in.address(), c.g = in.address(), c.out = in.address();
+  if (in.failed()) return nullptr;
+  if (!unlocked(c.rows * c.classes, [&] {
+        const int64_t few = c.rows * c.classes < worth_threads ? c.rows + 1 : 1 + 4096 / (c.classes + 1);
+        crossent::parallel(c.rows, few, [](const void* data, int64_t begin, int64_t end) {
+          kernels->softmax_gradient(*static_cast<const crossent::SoftmaxGradient*>(data), begin, end);
+        }, &c);
+      }))
+    return nullptr;
+  Py_RETURN_NONE;
+}
+
 // The sum of the losses, or None where a target that is to be looked at is outside 0 … 1.
 PyObject* binary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Reader in(items, count);
@@ -353,6 +371,7 @@ PyMethodDef methods[] = {
     {"rows", as_method(rows), METH_FASTCALL, "Run the kernels over rows of logits; see kernels.h."},
     {"plain", as_method(plain_rows), METH_FASTCALL, "A plain loss of (N, C) rows in one call."},
     {"plain_softmax", as_method(plain_softmax), METH_FASTCALL, "softmax or log_softmax of contiguous rows."},
+    {"softmax_gradient", as_method(softmax_gradient), METH_FASTCALL, "The gradient of a softmax from its probabilities."},
     {"binary", as_method(binary), METH_FASTCALL, "Run the kernels over the elements of a binary loss."},
     {"distributions", as_method(distributions), METH_FASTCALL, "Whether rows are probabilities."},
     {"elementary", as_method(elementary), METH_FASTCALL, "exp, log1p or tanh of numbers, for the tests."},
