@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from . import _functions, _ways
 from ._call.arrays import as_float_array, move_axis, scalar
 from ._call.options import Options, Rows, in_range, shown
-from ._definition import Array, namespace
+from ._definition import Array, namespace, wide
 from ._door import rows as door
 from ._door.axes import NOT_GIVEN, Classes, classes, either
 from .backends import cpu
@@ -86,11 +86,11 @@ def _log_of_sum(rows: Rows, b: Array, *, signed: bool) -> tuple[Array, Array]:
         value = _ways.room(rows).logsumexp(rows, rules)
         nothing = xp.zeros_like(value)
         return value, xp.where(value > -math.inf, 1.0, xp.where(value == -math.inf, nothing, math.nan))
-    z = xp.astype(rows.x, rows.sum_dtype, copy=False)
+    z = wide(xp.astype(rows.x, rows.sum_dtype, copy=False))
     if not rows.x.shape[-1]:
         nothing = xp.sum(z, axis=-1)
         return nothing - math.inf, nothing
-    b = xp.astype(b, rows.sum_dtype, copy=False)
+    b = wide(xp.astype(b, rows.sum_dtype, copy=False))
     b = b if rows.where is None else xp.where(rows.where, b, 0.0)
     value, sign = rules.weighted_logsumexp(z, b), _functions.signed_logsumexp(z, b)[1]
     return value if signed else xp.where(sign < 0, math.nan, value), sign

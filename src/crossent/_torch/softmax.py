@@ -124,4 +124,4 @@ softmax = _rule(Softmax, functions.softmax)
 log_softmax = _rule(LogSoftmax, functions.log_softmax)
 logsumexp = _rule(LogSumExp, functions.logsumexp)
 row_loss, binary_loss, tanh = functions.row_loss, functions.binary_loss, functions.tanh
-moments, constant = functions.moments, functions.constant
+moments, constant, weighted_logsumexp = functions.moments, functions.constant, functions.weighted_logsumexp
