@@ -67,7 +67,7 @@ LEVELS = [
     {"_torch.linear"},
     {"linear"},
     {"nn", "models"},
-    {"bench", "classify", "tour", "checks", "integrations"},
+    {"bench", "classify", "tour", "checks", "integrations", "score"},
     {"_info", "", "cli", "__main__"},
 ]
 HEAVY = (
@@ -138,6 +138,7 @@ def test_exports() -> None:
         "bench",
         "classify",
         "cli",
+        "score",
     }
     for name in EXPORTS:
         assert getattr(crossent, name).__doc__, name

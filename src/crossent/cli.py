@@ -20,6 +20,7 @@ COMMANDS = {
     "tour": "crossent.tour.command",
     "train": "crossent.classify.commands",
     "predict": "crossent.classify.commands",
+    "score": "crossent.score.command",
     "bench": "crossent.bench.command",
     "check": "crossent.checks.command",
     "info": "crossent._info",
@@ -58,4 +59,4 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="crossent")
 def main() -> None:
-    """Softmax and cross-entropy: see them (tour), train, predict, time (bench), find mistakes (check)."""
+    """Softmax and cross-entropy: see them (tour), train, predict, score, time (bench), find mistakes (check)."""

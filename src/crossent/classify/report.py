@@ -16,8 +16,9 @@ from .evaluation import Evaluation
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Background", "calibration_error", "render"]
+__all__ = ["STYLE", "Background", "calibration_error", "render"]
 
+STYLE = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
 MOST_PICTURES, MOST_ROWS, MOST_FEATURES, MOST_PAIRS = 24, 12, 30, 5
 
 
@@ -59,6 +60,7 @@ def render(
     matrix = plots.confusion_matrix(evaluation.confusion, evaluation.classes)
     panels = [("Before", evaluation.before)] + ([("After", evaluation.after)] if evaluation.after else [])
     page: str = template.render(
+        style=Markup(STYLE),
         title=background.title,
         subtitle=_subtitle(evaluation, len(history)),
         tiles=_tiles(evaluation),
