@@ -4,6 +4,7 @@
 # make sanitize   the conformance suite over kernels built under AddressSanitizer, then under ThreadSanitizer (g++)
 # make lint       ruff and mypy, both strict
 # make docs       the documentation, written to build/docs; a warning or a broken link fails it
+# make links      the documentation's links to other sites; needs a network
 # make rules      docs/rules.md, from the table of rules
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 JOBS ?= 2
 
-.PHONY: train test test-all sanitize lint docs rules clean
+.PHONY: train test test-all sanitize lint docs links rules clean
 
 $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/backends/cpu/kernels/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -54,6 +55,9 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 	@echo "The front page: build/docs/index.html"
+
+links: $(INSTALLED)
+	$(BIN)/python -m sphinx --quiet --builder linkcheck docs build/links
 
 rules: $(INSTALLED)
 	$(BIN)/python -c 'from crossent.checks.rules import page; print(page(), end="")' > docs/rules.md

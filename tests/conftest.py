@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import browsers
 import ml_dtypes
 import numpy as np
 import pytest
@@ -244,3 +245,10 @@ def differentiating(request: pytest.FixtureRequest) -> Any:
 
 
 collect_ignore = ["corpus"]  # sources to be read, not run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium; see browsers."""
+    with browsers.opened(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver

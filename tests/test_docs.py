@@ -136,11 +136,22 @@ def test_the_pictures_oracle(parts):
     assert numerics.ulps(float("nan"), numerics.mpmath.mpf(1), "float32") == float("inf")
 
 
+def test_the_house_has_every_room(parts, monkeypatch):
+    house = importlib.import_module("parts.drawings.house")
+    assert house.homeless() == set(), "docs/parts/drawings/house.py: on which floor are these?"
+    monkeypatch.setattr(house, "BESIDE", ())
+    assert {"errors", "cli"} <= house.homeless()
+
+
 def test_pictures_of_speed_read_the_results(parts):
     results = importlib.import_module("parts.results")
     seconds, sizes = results.read()
     assert len(seconds) > 10
     assert len(sizes) > 3
+    speed = importlib.import_module("parts.drawings.speed")
+    assert speed.sizes_of("cross_entropy float32 8×21×512×512, torch, forward") == [8, 21, 512, 512]
+    assert all(len(found) > 1 for case, found in sizes.items() if "in place" not in case)
+    assert not [case for case in sizes if case.startswith("torch")]
     assert all(value > 0 for found in (*seconds.values(), *sizes.values()) for value in found.values())
     case = "cross_entropy float32 4096×32000, torch, forward + backward"
     table = results.RESULTS.read_text(encoding="utf-8")

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browsers import needs_browser
 
 import crossent
 from crossent.models import BinaryMLP, MulticlassMLP
 
 FOLDER = Path(__file__).parents[1] / "docs" / "playground"
 PAGE = (FOLDER / "index.html").as_uri()
-FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
-FLAGS += ["disable-component-update", "disable-sync"]
-needs_browser = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="Chromium and its driver are not installed: apt-get install chromium chromium-driver",
-)
 
 
 def test_nothing_comes_from_a_network():
@@ -31,25 +25,6 @@ def test_nothing_comes_from_a_network():
         assert name == "data:," or (FOLDER / name).exists(), name
     for script in FOLDER.glob("*.js"):
         assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b *\(", script.read_text(encoding="utf-8")), script
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A headless Chromium without a network."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in [*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.execute_cdp_cmd("Network.enable", {})
-    driver.execute_cdp_cmd(
-        "Network.emulateNetworkConditions",
-        {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
-    )
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

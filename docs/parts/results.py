@@ -22,7 +22,7 @@ def read() -> tuple[Cases, Cases]:
         elif fenced and (found := ROW.match(line)):
             into = sizes if found["unit"].endswith("B") else seconds
             into.setdefault(case, {}).setdefault(found["who"], float(found["value"]) * UNITS[found["unit"]])
-        elif fenced and line.strip():
+        elif fenced and line[:1].strip():
             case = line.strip()
     return seconds, sizes
 

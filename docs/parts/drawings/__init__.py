@@ -23,6 +23,7 @@ DRAWINGS: dict[str, Callable[[Theme], Figure]] = {
     "speed": speed.draw_speed,
     "small": speed.draw_small,
     "memory": speed.draw_memory,
+    "scaling": speed.draw_scaling,
     "linear": speed.draw_linear,
     "floor": learning.draw_floor,
     "house": house.draw,

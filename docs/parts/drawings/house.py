@@ -13,15 +13,30 @@ from .style import Theme
 SOURCE = Path(crossent.__file__).parent
 # From the top down; an import goes from a floor to one below it, or along it.
 FLOORS = (
-    ("what stands on the face", ("cli", "classify", "checks", "bench", "tour", "distributed", "integrations")),
+    ("what stands on the face", ("classify", "checks", "bench", "tour", "distributed", "integrations")),
     ("PyTorch's modules", ("nn", "models")),
     ("the face: what is called", ("softmax", "losses", "binary", "linear")),
-    ("which way a call takes", ("_ways", "_dispatch")),
-    ("each library's own way", ("_torch", "_jax", "_linear")),
-    ("the door, and the rooms", ("_door", "_validate", "_targets", "backends")),
-    ("what a call is", ("_call", "_options", "_reduction", "_functions", "_arrays")),
+    ("which way a call takes", ("_ways",)),
+    ("each library's own way", ("_torch", "_linear", "_jax")),
+    ("the door, and the rooms", ("_door", "backends", "_reduction")),
+    ("what a call is", ("_call", "_functions")),
     ("the mathematics, once", ("_definition",)),
 )
+BESIDE = (
+    "cli",
+    "errors",
+    "_mistakes",
+    "_info",
+    "_arguments",
+    "_files",
+    "_system",
+)  # used from everywhere, or by one alone
+
+
+def homeless() -> set[str]:
+    """The files and folders that are on no floor."""
+    exists = {path.stem for path in SOURCE.iterdir() if path.is_dir() or path.suffix == ".py"}
+    return exists - {name for _, names in FLOORS for name in names} - {*BESIDE, "__init__", "__main__", "__pycache__"}
 
 
 def standing() -> list[tuple[str, list[str]]]:

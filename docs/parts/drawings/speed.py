@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from .. import results
 from .style import Theme
@@ -15,7 +19,7 @@ BACKWARD = "forward + backward"
 MEBIBYTE = 2.0**20
 
 
-def _chosen(cases: results.Cases, wanted: Callable[[str], bool], least: int = 2) -> results.Cases:
+def _chosen(cases: results.Cases, wanted: Callable[[str], object], least: int = 2) -> results.Cases:
     """The cases that are wanted and have several libraries."""
     return {name: found for name, found in cases.items() if wanted(name) and len(found) >= least}
 
@@ -77,6 +81,39 @@ def draw_small(theme: Theme) -> Figure:
     small = _chosen(seconds, lambda name: name.startswith("cross_entropy float32") and name.endswith(BACKWARD)
                     and any(size in name for size in sizes))  # fmt: skip
     return _figure(theme, small, 1e-6, "microseconds (logarithmic)")
+
+
+def sizes_of(case: str) -> list[int]:
+    """The sizes in a case's name: [4096, 32000] for "cross_entropy float32 4096×32000, torch, forward"."""
+    name, _, _ = case.partition(",")
+    return [int(size) for size in name.rpartition(" ")[2].split("×")]
+
+
+def draw_scaling(theme: Theme) -> Figure:
+    """Time over the number of logits, and the linear loss's memory over the number of rows; both axes logarithmic."""
+    seconds, sizes = results.read()
+    plain = _chosen(
+        seconds, lambda name: re.fullmatch(rf"cross_entropy float32 [\d×]+, torch, {re.escape(BACKWARD)}", name)
+    )
+    linear = _chosen(sizes, lambda name: name.startswith("linear float32"), least=1)
+    figure = Figure(figsize=(9.2, 3.6), layout="constrained")
+    panels: Any = figure.subplots(1, 2)
+    _lines(panels[0], {math.prod(sizes_of(name)): found for name, found in plain.items()}, 1e-3, theme)
+    panels[0].set(xlabel="logits", ylabel="milliseconds", title="cross-entropy, forward + backward")
+    _lines(panels[1], {sizes_of(name)[0]: found for name, found in linear.items()}, MEBIBYTE, theme)
+    panels[1].set(xlabel="rows", ylabel="MiB beyond the inputs", title="linear layer and loss, 32000 classes")
+    return figure
+
+
+def _lines(axes: Axes, found: dict[int, dict[str, float]], unit: float, theme: Theme) -> None:
+    """A line a library, over what is along the axis."""
+    for name in dict.fromkeys(name for each in found.values() for name in each):
+        points = sorted((place, each[name] / unit) for place, each in found.items() if name in each)
+        if len(points) > 1:
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3.5, color=_shade(theme, name, {}), label=name)
+    axes.set(xscale="log", yscale="log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(fontsize=9)
 
 
 def draw_memory(theme: Theme) -> Figure:
