@@ -72,11 +72,12 @@ def _mapped(
     places = classes(function, x, either(function, ("axis", "dim"), axis, dim, -1))
     rows = _rows(function, x, places, where, temperature, dtype)
     xp, p = namespace(x), rows.x
-    if places.number:
-        with _ways.quiet(p):
+    with _ways.quiet(p):  # the rounding to the result's dtype included, which may overflow
+        if places.number:
             p = getattr(_ways.room(rows), function)(rows, _ways.rules(p))
             p = p if rows.where is None else xp.where(rows.where, p, absent)
-    return scalar(places.back(p if p.dtype == rows.dtype and p is not x else xp.astype(p, rows.dtype)))
+        p = p if p.dtype == rows.dtype and p is not x else xp.astype(p, rows.dtype)
+    return scalar(places.back(p))
 
 
 def _log_of_sum(rows: Rows, b: Array, *, signed: bool) -> tuple[Array, Array]:
@@ -98,7 +99,8 @@ def _log_of_sum(rows: Rows, b: Array, *, signed: bool) -> tuple[Array, Array]:
 
 def _per_row(value: Array, rows: Rows, places: Classes, *, keeps: bool) -> Array:
     """One number a row in the result's dtype, with or without the axes of the classes."""
-    value = value if value.dtype == rows.dtype else namespace(value).astype(value, rows.dtype)
+    with _ways.quiet(value):
+        value = value if value.dtype == rows.dtype else namespace(value).astype(value, rows.dtype)
     return places.kept(value) if keeps else scalar(value)
 
 
