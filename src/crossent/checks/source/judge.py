@@ -184,7 +184,15 @@ def softmax(
     if machine.project.uses is not None:
         machine.project.uses.axes[place] = axis
     _axis(machine, x, axis, place if call is None else call, place)
-    return tensor(what, place, width=x.width, ndim=x.ndim, framework=name.split(".", maxsplit=1)[0], one_unit=None)
+    return tensor(
+        what,
+        place,
+        width=x.width,
+        ndim=x.ndim,
+        framework=name.split(".", maxsplit=1)[0],
+        one_unit=None,
+        axis=axis if isinstance(axis, int) else None,
+    )
 
 
 def _axis(machine: Machine, x: Tensor, axis: Any, node: Place, place: Place) -> None:

@@ -31,7 +31,7 @@ def kept(x: Tensor, name: str, args: Args, *, method: bool) -> Value | None:
     if what == "same":
         return x
     if what == "layout":
-        return replace(x, ndim=None, one_unit=None, column=False)
+        return replace(x, ndim=None, one_unit=None, column=False, axis=None)
     if x.kind not in NATURES:
         return None
     if what == "joined":
@@ -47,7 +47,8 @@ def _part(x: Tensor, name: str, what: str, args: Args, *, method: bool) -> Value
     """Some rows, or a list of them; along the axis of the classes it is no whole row."""
     index = AXES.get(name)
     axis = args.constant(None if index is None else index + (not method), "dim", "axis", default=0)
-    whole = x.whole and (index is None or axis not in (1, -1))
+    own = (1, -1) if x.axis is None else (x.axis,)
+    whole = x.whole and (index is None or axis not in own)
     ndim = x.ndim - 1 if name in FEWER and x.ndim is not None else x.ndim
     part = replace(x, whole=whole, width=x.width if whole else None, ndim=ndim, one_unit=None, root=Root())
     return Items((), exact=False, rest=part) if what == "pieces" else part

@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from . import judge, keras
+from .kept import kept
 from .machine import Machine
 from .names import LOSS_LAYERS
 from .operations import reshaped
@@ -18,7 +19,12 @@ PASSING = [
     "Identity",
     "Dropout",
     "Dropout2d",
-    "DropoutSharding",
+    "Dropout1d",
+    "Dropout3d",
+    "Upsample",
+    "PixelShuffle",
+    "ChannelShuffle",
+    "ZeroPad2d",
     "AlphaDropout",
     "Linear",
     "Flatten",
@@ -39,6 +45,16 @@ PASSING = [
     "Bilinear",
     "Embedding",
 ]
+NO_LAYERS = (
+    "Parameter",
+    "Module",
+    "ModuleList",
+    "ModuleDict",
+    "ParameterList",
+    "ParameterDict",
+    "DataParallel",
+    "Buffer",
+)
 HEADS = ("fc", "classifier", "head", "heads")
 BACKBONES = [
     "resnet",
@@ -67,6 +83,8 @@ def make_layer(machine: Machine, name: str, args: Args, node: ast.Call) -> Value
         return Layer(name, args, place)
     if name.startswith(("torch.nn.", "linen.", "haiku.", "equinox.nn.")) and last in (*PASSING, "Dense", "Conv"):
         return _noted(machine, Layer(name, args, place), last, args, node)
+    if name.startswith("torch.nn.") and name.count(".") == 2 and last[:1].isupper() and last not in NO_LAYERS:
+        return Layer(name, args, place)
     if name.startswith(("torchvision.models.", "timm.create_model")) and _has_head(name, args):
         return Layer("model", args, place)
     return tensor()
@@ -120,8 +138,10 @@ def _single(machine: Machine, layer: Layer, last: str, x: Tensor, node: ast.Call
         return Items((tensor("", ndim=3), UNKNOWN))
     if last == "Flatten":
         return reshaped(x, ndim=2 if not layer.args.positional and not layer.args.keywords else None)
-    if last.startswith("Dropout") or last == "Identity":
-        return x if last == "Identity" or x.kind == "linear" else tensor(ndim=x.ndim)
+    if last.startswith(("Dropout", "AlphaDropout", "Upsample", "ZeroPad", "ChannelShuffle", "PixelShuffle")):
+        return kept(x, "dropout", Args((), {}), method=True) or tensor(ndim=x.ndim)
+    if last == "Identity":
+        return x
     return tensor()
 
 

@@ -69,9 +69,9 @@ def _other(machine: Machine, name: str, args: Args, node: ast.Call) -> Value:
         return known
     made = make_layer(machine, name, args, node)
     if isinstance(made, Tensor) and not made.kind:
+        judge.handed_over(machine, args, node)
         if last in BOUNDED or (last[:1].islower() and calm_result(last) and root != "builtins"):
             return tensor(bounded=True)
-        judge.handed_over(machine, args, node)
     return made
 
 
@@ -160,7 +160,7 @@ def _tensor_from(machine: Machine, args: Args, node: ast.Call) -> Value:
         x = x.items[0]
     if isinstance(x, Tensor) and x.kind in ("loss", "linear", "softmax", "sigmoid", "log_softmax"):
         wants = args.constant(None, "requires_grad") is True
-        return replace(x, detached=machine.place(node), root=Root(), certain=x.certain and (wants or x.kind == "loss"))
+        return replace(x, detached=machine.place(node) if wants or x.kind == "loss" else None, root=Root())
     numbers = _numbers(x)
     if numbers is None:
         return tensor()

@@ -21,6 +21,7 @@ __all__ = ["look_at"]
 FIRST = ("__init__", "setup", "build", "build_model", "configure_model", "_build", "init_model", "create_model")
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.]+))", re.MULTILINE)
 SMOOTHED = re.compile(r"one_?hot|eye\(|scatter_?\(", re.IGNORECASE)
+LONG = 3_000  # lines beyond which only the functions are followed whose text has a word that matters
 NUMERIC = ("X008", "X019", "X020", "X021", "X022", "X034")
 NUMBERS = re.compile(r"exp\b|log|softmax")
 WORD = re.compile(r"\w+")
@@ -47,8 +48,9 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None], *
 def _functions(machine: Machine, module: Module) -> None:
     """The functions and classes that nobody called."""
     assert module.source.tree is not None
-    worth = set(ast.walk(module.source.tree)) if machine.project.uses is not None else _worth_a_look(module)
-    for function in list(machine.functions):
+    long = len(module.source.lines) > LONG and machine.project.uses is None
+    worth = _worth_a_look(module) if long else set(ast.walk(module.source.tree))
+    for function in _entries_first(machine.functions, module.source.tree):
         if function.node not in machine.seen and function.node in worth:
             with attempt(machine, function.node):
                 _alone(machine, function)
@@ -57,6 +59,12 @@ def _functions(machine: Machine, module: Module) -> None:
     _demonstrated(machine)
     if SMOOTHED.search(module.source.text):
         look_at_smoothing(machine, module.source.tree)
+
+
+def _entries_first(functions: list[Function], tree: ast.Module) -> list[Function]:
+    """Functions that no other one names come first: those that they call are seen with what they are given."""
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return sorted(functions, key=lambda function: _name(function) in named)
 
 
 def _demonstrated(machine: Machine) -> None:

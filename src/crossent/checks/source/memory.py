@@ -63,6 +63,6 @@ def _key(value: Value, depth: int = 2) -> Hashable:
 def _tensor(x: Tensor) -> Hashable:
     known: tuple[Any, ...] = (
         x.kind, x.place, x.certain, x.framework, x.width, x.ndim, x.whole, x.guarded, x.touched, x.bounded,
-        x.complement, x.floating, x.column, x.top, x.low, x.detached, x.one_unit, x.origins,
+        x.complement, x.floating, x.axis, x.column, x.top, x.low, x.detached, x.one_unit, x.origins,
     )  # fmt: skip
     return ("tensor", *known, repr(x.of) if x.of is not None else None)

@@ -23,7 +23,7 @@ def number(value: Value) -> float | None:
 
 def reshaped(x: Tensor, **known: Any) -> Tensor:
     """The same numbers in another shape."""
-    return replace(x, **{"ndim": None, "one_unit": None, "column": False, **known})
+    return replace(x, **{"ndim": None, "one_unit": None, "column": False, "axis": None, **known})
 
 
 def negated(value: Value) -> Value:
@@ -90,6 +90,10 @@ def _sum(op: ast.operator, left: Value, right: Value) -> Value:
 def _product(left: Value, right: Value) -> Value:
     """A loss times a number is one; x - max(x) times a positive number is shifted still."""
     for x, other in ((left, right), (right, left)):
+        if isinstance(x, Tensor) and x.kind and number(other) == 1:
+            return x
+        if isinstance(x, Tensor) and x.bounded and not x.kind and number(other) is not None:
+            return replace(x, root=Root())
         if isinstance(x, Tensor) and x.kind in ("loss", "shifted", "minus", "difference") and not _is_loss(other):
             return replace(x, root=Root())
     return tensor()

@@ -14,7 +14,7 @@ __all__ = ["Source", "Trouble", "decoded", "encoding_of", "may_mention", "mentio
 
 WORDS = (
     "softmax", "sigmoid", "entropy", "crossent", "nllloss", "nll_loss", "bce", "expit", "kldiv", "kl_div", "exp(",
-    "log_loss", "compute_loss_func", "loss_mapping",
+    "log_loss", "compute_loss_func", "loss_mapping", "one_hot", "smoothing",
 )  # fmt: skip
 WORD = re.compile("|".join(map(re.escape, WORDS)), re.IGNORECASE)
 PRINT = re.compile(r"^(\s*)print(?:\s+(?![=(.,\[)])|\s*>>).*$", re.MULTILINE)

@@ -106,7 +106,7 @@ def _assign_item(machine: Machine, target: ast.Subscript, value: Value) -> None:
         holder = evaluate(machine, target.value.value)
         if isinstance(holder, Layer):
             machine.store(holder.number, target.value.attr, last)
-    elif isinstance(target.value, ast.Name):
+    elif isinstance(target.value, ast.Name) and not isinstance(owner, Api):
         machine.bind(target.value.id, tensor())
 
 

@@ -207,6 +207,7 @@ class Tensor(Value):
     framework: str = ""
     width: int | None = None
     ndim: int | None = None
+    axis: int | None = None  # along which a softmax was taken, until the layout changes
     whole: bool = True  # whole rows of classes, not single elements
     guarded: bool = False  # kept away from 0 and 1
     touched: bool = False  # some elements were changed since: what holds of the scores before holds no longer
@@ -316,7 +317,7 @@ def _join_tensors(a: Value, b: Value) -> Value:
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.kind == b.kind:
         same: dict[str, Any] = {
             name: getattr(a, name) if getattr(a, name) == getattr(b, name) else None
-            for name in ("width", "ndim", "floating", "top", "low", "detached", "of", "one_unit")
+            for name in ("axis", "width", "ndim", "floating", "top", "low", "detached", "of", "one_unit")
         }
         return replace(
             a,
