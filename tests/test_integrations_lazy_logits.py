@@ -225,3 +225,28 @@ def test_where_it_stays_plain() -> None:
         assert type(model(x[:, -1:])) is torch.Tensor
     assert type(model(x[:, -1:])) is LazyLogits
     assert type(model(x[0, 0])) is torch.Tensor
+
+
+class Reversed(torch.autograd.Function):
+    """A copy whose gradient is turned round."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Any) -> Any:
+        return z.clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return -g
+
+
+def test_a_copy_that_an_autograd_function_makes() -> None:
+    """Its backward pass is run."""
+    model, plain, lazy = pair()
+    y = torch.arange(8) % C
+    expected = torch.autograd.grad(F.cross_entropy(Reversed.apply(plain).view(-1, C), y), list(model.parameters()))
+    found = torch.autograd.grad(F.cross_entropy(Reversed.apply(lazy).view(-1, C), y), list(model.parameters()))
+    assert all(torch.allclose(one, two) for one, two in zip(found, expected, strict=True))
+    with torch.no_grad():
+        copied = lazy.clone()
+    assert not copied.requires_grad
+    assert not (copied * 2).requires_grad

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from .nodes import Beside, Numbers, Tie
 from .recipe import Recipe, version
 
 __all__ = ["LazyLogits"]
@@ -33,6 +34,7 @@ class LazyLogits(Tensor):
     _formed: Tensor | None  # the logits, as everything sees them from now on
     _seen: Tensor | None  # the logits without a graph
     _source: tuple[LazyLogits, Callable[[Tensor], Tensor]] | None  # whose view this is, and which
+    _origin: Recipe | None  # with its history, of a copy that an autograd function makes and returns
 
     @staticmethod
     def of(x: Tensor, head: Any) -> LazyLogits:
@@ -48,9 +50,15 @@ class LazyLogits(Tensor):
         """Logits of a recipe, tied to autograd's graph; a source's view."""
         if not torch.is_grad_enabled():
             recipe = recipe.detached()
-        apply: Any = _Tie.apply
-        out: LazyLogits = apply(recipe, recipe.x, recipe.weight, recipe.bias)
-        out.recipe, out._source, out._formed, out._seen = recipe, source, None, None
+        apply: Any = Tie.apply
+        out: LazyLogits = apply(LazyLogits, recipe, recipe.x, recipe.weight, recipe.bias)
+        out.recipe, out._source, out._formed, out._seen, out._origin = recipe, source, None, None, None
+        return out
+
+    def copied(self) -> LazyLogits:
+        """The same logits in memory of their own."""
+        out = LazyLogits.made(self.recipe)
+        out._origin = None if torch.is_grad_enabled() else self.recipe
         return out
 
     def cross_entropy(self, target: Tensor, **options: Any) -> Tensor:
@@ -78,6 +86,8 @@ class LazyLogits(Tensor):
 
     def settled(self) -> Tensor | None:
         """The logits if they or those that this is a view of have been formed."""
+        if self._origin is not None and torch.is_grad_enabled():
+            self._take_history(self._origin)
         if self._formed is None and self._source is not None:
             source, view = self._source
             whole = source.settled()
@@ -95,6 +105,18 @@ class LazyLogits(Tensor):
                 known = self.recipe.form()
         self._formed = known
         return known
+
+    def _take_history(self, origin: Recipe) -> None:
+        """Join the graph that an autograd function has put a copy into: DDP's, which hands gradients on; else any."""
+        self._origin = None
+        with torch._C.DisableTorchFunctionSubclass():
+            node = self.grad_fn
+        beside: Any = Beside.apply
+        numbers: Any = Numbers.apply
+        if type(node).__name__ == "_DDPSinkBackward":
+            self.recipe = origin.of_rows(beside(origin.x, self))
+        elif type(node).__name__ != "TieBackward" and node is not None:
+            self._formed = numbers(self, self.recipe)
 
     def _requires_grad(self) -> bool:
         """requires_grad, asked of the stand-in itself."""
@@ -150,26 +172,3 @@ def _writes(func: Any, kwargs: dict[str, Any]) -> bool:
     if name.startswith("__"):
         return name in ("__setitem__", "__set__") or (name.startswith("__i") and name not in READS)
     return kwargs.get("out") is not None or bool(kwargs.get("inplace")) or name.endswith("_")
-
-
-class _Tie(torch.autograd.Function):
-    """The stand-in as a node of autograd's graph, for what walks it outside of Python (DDP's unused parameters)."""
-
-    @staticmethod
-    def forward(ctx: Any, recipe: Recipe, *_: Tensor | None) -> Any:
-        """A tensor without memory."""
-        ctx.recipe = recipe
-        return LazyLogits._make_wrapper_subclass(LazyLogits, recipe.shape, dtype=recipe.dtype, device=recipe.x.device)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        """Through logits formed again; the loss and all that was asked in Python have their own way."""
-        recipe: Recipe = ctx.recipe
-        given = (recipe.x, recipe.weight, recipe.bias)
-        parts: list[Any] = [None if p is None else p.detach().requires_grad_(p.requires_grad) for p in given]
-        own = recipe.of_parts(*parts)
-        with torch.enable_grad():
-            z = own.form()
-        wanted = [p for p in parts if p is not None and p.requires_grad]
-        found = iter(torch.autograd.grad(z, wanted, g))
-        return None, *(next(found) if p is not None and p.requires_grad else None for p in parts)

@@ -142,7 +142,7 @@ def _iterate(z: LazyLogits) -> Any:
 
 @stays_lazy(T.contiguous, T.clone, torch.clone)
 def _copied(z: LazyLogits, **_: Any) -> LazyLogits:
-    return LazyLogits.made(z.recipe)
+    return z.copied()
 
 
 @stays_lazy(T.detach, torch.detach)
