@@ -350,7 +350,7 @@ def test_built_in_types():
     (lambda: crossent.nll_loss(X, Y, softcap=1.0), r"^nll_loss\(\) got an unexpected keyword argument 'softcap'"),
     (lambda: crossent.row_stats(X, Y, reduction="sum"),
      r"^row_stats\(\) got an unexpected keyword argument 'reduction'"),
-    (lambda: BINARY(X, X > 0, ignore_index=1), r"unexpected keyword argument 'ignore_index'"),
+    (lambda: BINARY(X, X > 0, z_loss=1), r"unexpected keyword argument 'z_loss'"),
     (lambda: crossent.binary_cross_entropy(X, X > 0, temperature=2.0), r"unexpected keyword argument 'temperature'"),
     (lambda: crossent.nn.NLLLoss(softcap=1.0), r"unexpected keyword argument 'softcap'"),
     (lambda: crossent.cross_entropy(X, Y, weight=None, pos_weight=[1.0]), r"unexpected keyword argument 'pos_weight'"),
@@ -483,9 +483,10 @@ ARRAY_OPTIONS = {
     "cross_entropy_with_grad": ("weight", "sample_weight", "where", "denominator"),
     "nll_loss": ("weight", "sample_weight", "denominator"),
     "row_stats": ("weight", "sample_weight", "where"),
-    "binary_cross_entropy_with_logits": ("weight", "pos_weight", "denominator"),
-    "binary_cross_entropy": ("weight", "pos_weight", "denominator"),
+    "binary_cross_entropy_with_logits": ("weight", "pos_weight", "sample_weight", "denominator"),
+    "binary_cross_entropy": ("weight", "pos_weight", "sample_weight", "denominator"),
 }
+MAY_BE_NONE = (("softcap",), ("softcap", "ignore_index"))  # of the losses with classes, of the binary ones
 NUMBER_OPTIONS = {"label_smoothing", "z_loss", "softcap", "temperature", "ignore_index"}
 
 
@@ -532,7 +533,7 @@ def test_what_is_no_number(name, kind):
     function, x, y = LOSSES[name]
     bad = NUMBERS_NEVER[kind]
     for option in sorted(NUMBER_OPTIONS):
-        if not accepted(function, option) or (option == "softcap" and bad is None):
+        if not accepted(function, option) or (bad is None and option in MAY_BE_NONE[name.startswith("binary")]):
             continue
         if option == "ignore_index" and kind == "negative":
             continue

@@ -47,7 +47,7 @@ LEVELS = [
     {"errors", "_definition", "_mistakes"},
     {"_arguments", "_call", "_call.arrays", "_call.refused", "_functions", "_system"},
     {"_call.options", "_torch", "_torch.functions", "_torch.tied", "_jax"},
-    {"_door", "_door.axes", "_door.targets"},
+    {"_door", "_door.axes", "_door.counted", "_door.targets"},
     {"_door.misuse"},
     {
         "_door.rows",

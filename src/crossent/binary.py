@@ -38,9 +38,13 @@ def binary_cross_entropy_with_logits(
     pos_weight
         A factor for the positive class, broadcast along the last axes: (outputs,) or one number.
     reduction
-        "mean" over all elements, "sum" or "none".
+        "mean" over the elements that count, "sum" or "none"; `weight` has no part in its divisor, as in torch.
     label_smoothing
         ε in 0 … 1: y becomes (1 − ε)·y + ε/2.
+    ignore_index
+        Elements with this target count for nothing, whatever their logits hold (255 in many masks); None ignores none.
+    sample_weight
+        One factor for each sample, (N,), or for each element. A mean divides by its sum over the elements that count.
     softcap, temperature, denominator, on_empty, dtype, check
         As in `cross_entropy`.
 
@@ -74,7 +78,7 @@ def binary_cross_entropy_with_logits(
             return value
     given = validated(name, weight, options, BinaryOptions)
     call = door.binary(name, input, target, given)
-    if _ways.fuses(call.x, call.y, call.weight, call.pos_weight, given.denominator):
+    if _ways.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
         from ._torch import cpu as torch_cpu
 
         return torch_cpu.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
@@ -144,7 +148,9 @@ def binary_cross_entropy(
     ----------
     probs
         Probabilities 0 … 1, as a sigmoid gives them. Where they were rounded to 0 or 1 the loss can only guess.
-    target, weight, pos_weight, reduction, label_smoothing, denominator, on_empty, dtype, check
+    target, weight, pos_weight, reduction, label_smoothing, ignore_index, sample_weight
+        As in `binary_cross_entropy_with_logits`.
+    denominator, on_empty, dtype, check
         As in `binary_cross_entropy_with_logits`.
 
     Raises
@@ -172,4 +178,4 @@ def binary_cross_entropy(
         door.check_unit_interval(Call(name, call.x, call.y, given), "probs", call.x, fix)
     with _ways.quiet(call.x):
         loss = _ways.agnostic().binary_cross_entropy(call)
-        return _reduction.reduce_elements(loss, given, call.dtype)
+        return _reduction.reduce_elements(loss, call.options, call.dtype)

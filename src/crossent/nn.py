@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import binary, linear, losses
+from ._call.arrays import as_array, like
 from ._call.options import BinaryOptions, LinearLossOptions, LossOptions, NLLOptions, ProbabilityOptions, validated
+from ._call.refused import WAY, refuse_proxy
 from ._door.targets import warn
-from .errors import MissingDependencyError
+from .errors import MissingDependencyError, TracingError
 from .softmax import log_softmax, softmax
 
 if TYPE_CHECKING:
@@ -29,6 +31,17 @@ __all__ = [
 ]
 
 Tensor = torch.Tensor
+Proxies: Any = torch.fx.Proxy  # a model that torch.fx records, to be quantised or cut, has torch's own softmax
+
+
+def _buffer(given: Any, name: str) -> Tensor | None:
+    """A weight as a tensor of the module's own: lists, numbers and arrays of other libraries are copied."""
+    if given is None or isinstance(given, Tensor):
+        return given
+    array = as_array(given, name)
+    own: Tensor = like(torch.empty(0), array, name)
+    kept = own.is_floating_point() and array is given
+    return own.clone() if kept else own.to(torch.get_default_dtype(), copy=True)
 
 
 class _Options:
@@ -39,6 +52,11 @@ class _Options:
     def _keep(self, extras: dict[str, Any], allowed: type, **torch_options: Any) -> None:
         validated(type(self).__name__, None, {**torch_options, **extras}, allowed)
         self.extras = extras
+
+    def __prepare_scriptable__(self) -> Any:
+        """What torch.jit.script asks for first, of this module and of those that hold it."""
+        text = f"crossent.nn.{type(self).__name__} cannot be compiled by torch.jit.script, which torch has deprecated"
+        raise TracingError(f"{text}: {WAY}; script the model without its loss")
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.extras.items())
@@ -52,7 +70,7 @@ class CrossEntropyLoss(_Options, torch.nn.CrossEntropyLoss):
     Parameters
     ----------
     weight, size_average, ignore_index, reduce, reduction, label_smoothing
-        As in `torch.nn.CrossEntropyLoss`.
+        As in `torch.nn.CrossEntropyLoss`; the weights may be a list or an array of any library.
     extras
         axis, where, z_loss, softcap, temperature, on_empty, dtype, inplace, check: as in `crossent.cross_entropy`. What
         belongs to one batch (sample_weight, denominator, where) is given to the call: `loss(x, y, where=mask)`.
@@ -76,7 +94,7 @@ class CrossEntropyLoss(_Options, torch.nn.CrossEntropyLoss):
 
     def __init__(
         self,
-        weight: Tensor | None = None,
+        weight: Any = None,
         size_average: bool | None = None,
         ignore_index: int = -100,
         reduce: bool | None = None,
@@ -84,11 +102,14 @@ class CrossEntropyLoss(_Options, torch.nn.CrossEntropyLoss):
         label_smoothing: float = 0.0,
         **extras: Any,
     ) -> None:
+        weight = _buffer(weight, "weight")
         super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
         self._keep(extras, LossOptions, reduction=self.reduction, label_smoothing=label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor, **batch: Unpack[LossOptions]) -> Tensor:
         """The loss of a batch; see `crossent.cross_entropy`."""
+        if type(input) is not Tensor:
+            refuse_proxy(input, "input")
         own: dict[str, Any] = {
             "ignore_index": self.ignore_index,
             "reduction": self.reduction,
@@ -146,7 +167,7 @@ class LinearCrossEntropyLoss(_Options, _TorchLinear):  # type: ignore[misc]  # o
         device: Any = None,
         dtype: Any = None,
         reduction: str = "mean",
-        weight: Tensor | None = None,
+        weight: Any = None,
         ignore_index: int | None = None,
         label_smoothing: float = 0.0,
         options: Any = None,
@@ -163,7 +184,7 @@ class LinearCrossEntropyLoss(_Options, _TorchLinear):  # type: ignore[misc]  # o
             device=device,
             dtype=dtype,
             reduction=reduction,
-            weight=weight,
+            weight=_buffer(weight, "weight"),
             ignore_index=ignore_index,
             label_smoothing=label_smoothing,
             options=options,
@@ -175,6 +196,8 @@ class LinearCrossEntropyLoss(_Options, _TorchLinear):  # type: ignore[misc]  # o
 
     def forward(self, input: Tensor, target: Tensor, **batch: Unpack[LinearLossOptions]) -> Any:
         """The loss of a batch of features; see `crossent.linear_cross_entropy`."""
+        if type(input) is not Tensor:
+            refuse_proxy(input, "input")
         shape = (self.num_classes, *self.out_features)
         bias = self.linear.bias
         own: dict[str, Any] = {
@@ -197,7 +220,7 @@ class NLLLoss(_Options, torch.nn.NLLLoss):
     Parameters
     ----------
     weight, size_average, ignore_index, reduce, reduction
-        As in `torch.nn.NLLLoss`.
+        As in `torch.nn.NLLLoss`; see `CrossEntropyLoss`.
     extras
         axis, on_empty, dtype, check: as in `crossent.nll_loss`; sample_weight and denominator are given to the call.
 
@@ -219,18 +242,20 @@ class NLLLoss(_Options, torch.nn.NLLLoss):
 
     def __init__(
         self,
-        weight: Tensor | None = None,
+        weight: Any = None,
         size_average: bool | None = None,
         ignore_index: int = -100,
         reduce: bool | None = None,
         reduction: str = "mean",
         **extras: Any,
     ) -> None:
-        super().__init__(weight, size_average, ignore_index, reduce, reduction)
+        super().__init__(_buffer(weight, "weight"), size_average, ignore_index, reduce, reduction)
         self._keep(extras, NLLOptions, reduction=self.reduction)
 
     def forward(self, input: Tensor, target: Tensor, **batch: Unpack[NLLOptions]) -> Tensor:
         """The loss of a batch of log-probabilities; see `crossent.nll_loss`."""
+        if type(input) is not Tensor:
+            refuse_proxy(input, "input")
         own: dict[str, Any] = {"ignore_index": self.ignore_index, "reduction": self.reduction}
         value: Tensor = losses.nll_loss(input, target, self.weight, **{**own, **self.extras, **batch})
         return value
@@ -244,9 +269,10 @@ class BCELoss(_Options, torch.nn.BCELoss):
     Parameters
     ----------
     weight, size_average, reduce, reduction
-        As in `torch.nn.BCELoss`.
+        As in `torch.nn.BCELoss`; see `CrossEntropyLoss`.
     extras
-        label_smoothing, on_empty, dtype, check: as in `crossent.binary_cross_entropy`; denominator: in the call.
+        ignore_index, label_smoothing, on_empty, dtype, check: as in `crossent.binary_cross_entropy`; sample_weight and
+        denominator are given to the call.
 
     Raises
     ------
@@ -266,17 +292,19 @@ class BCELoss(_Options, torch.nn.BCELoss):
 
     def __init__(
         self,
-        weight: Tensor | None = None,
+        weight: Any = None,
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
         **extras: Any,
     ) -> None:
-        super().__init__(weight, size_average, reduce, reduction)
+        super().__init__(_buffer(weight, "weight"), size_average, reduce, reduction)
         self._keep(extras, ProbabilityOptions, reduction=self.reduction)
 
     def forward(self, input: Tensor, target: Tensor, **batch: Unpack[ProbabilityOptions]) -> Tensor:
         """The loss of a batch of probabilities; see `crossent.binary_cross_entropy`."""
+        if type(input) is not Tensor:
+            refuse_proxy(input, "input")
         own: dict[str, Any] = {"reduction": self.reduction}
         value: Tensor = binary.binary_cross_entropy(input, target, self.weight, **{**own, **self.extras, **batch})
         return value
@@ -290,10 +318,10 @@ class BCEWithLogitsLoss(_Options, torch.nn.BCEWithLogitsLoss):
     Parameters
     ----------
     weight, size_average, reduce, reduction, pos_weight
-        As in `torch.nn.BCEWithLogitsLoss`.
+        As in `torch.nn.BCEWithLogitsLoss`; see `CrossEntropyLoss`.
     extras
-        label_smoothing, softcap, temperature, on_empty, dtype, check: as in
-        `crossent.binary_cross_entropy_with_logits`; denominator is given to the call.
+        ignore_index, label_smoothing, softcap, temperature, on_empty, dtype, check: as in
+        `crossent.binary_cross_entropy_with_logits`; sample_weight and denominator are given to the call.
 
     Raises
     ------
@@ -313,34 +341,37 @@ class BCEWithLogitsLoss(_Options, torch.nn.BCEWithLogitsLoss):
 
     def __init__(
         self,
-        weight: Tensor | None = None,
+        weight: Any = None,
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
-        pos_weight: Tensor | None = None,
+        pos_weight: Any = None,
         **extras: Any,
     ) -> None:
+        weight, pos_weight = _buffer(weight, "weight"), _buffer(pos_weight, "pos_weight")
         super().__init__(weight, size_average, reduce, reduction, pos_weight)
         self._keep(extras, BinaryOptions, reduction=self.reduction)
 
     def forward(self, input: Tensor, target: Tensor, **batch: Unpack[BinaryOptions]) -> Tensor:
         """The loss of a batch of logits; see `crossent.binary_cross_entropy_with_logits`."""
+        if type(input) is not Tensor:
+            refuse_proxy(input, "input")
         own: dict[str, Any] = {"reduction": self.reduction, "pos_weight": self.pos_weight}
         given = {**own, **self.extras, **batch}
         value: Tensor = binary.binary_cross_entropy_with_logits(input, target, self.weight, **given)
         return value
 
 
-def _axis(dim: int | None, input: Tensor, name: str) -> int:
+def _axis(dim: Any, input: Any, name: str) -> Any:
     """The axis of a softmax module; torch's implicit choice for dim=None is the first axis of three, ours the last."""
-    if dim is None and input.ndim == 3:
+    if dim is None and isinstance(input, Tensor) and input.ndim == 3:
         text = f"{name}() without dim takes the last axis of input {tuple(input.shape)}, torch takes the first"
         warn(f"{text}: say dim=-1 or dim=0")
     return -1 if dim is None else dim
 
 
 class Softmax(torch.nn.Softmax):
-    """The module of `crossent.softmax`; dim=None is the last axis.
+    """The module of `crossent.softmax`; dim=None is the last axis, a tuple names several.
 
     softmax(x)ᵢ = exp(xᵢ − m) / Σⱼ exp(xⱼ − m)
 
@@ -362,12 +393,17 @@ class Softmax(torch.nn.Softmax):
 
     def forward(self, input: Tensor) -> Tensor:
         """The probabilities of a batch; see `crossent.softmax`."""
-        value: Tensor = softmax(input, _axis(self.dim, input, "Softmax"))
+        own: Any = torch.softmax if isinstance(input, Proxies) else softmax
+        value: Tensor = own(input, _axis(self.dim, input, "Softmax"))
         return value
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """What torch.jit.script compiles in place of this module."""
+        return torch.nn.Softmax(_axis(self.dim, None, "Softmax"))
 
 
 class LogSoftmax(torch.nn.LogSoftmax):
-    """The module of `crossent.log_softmax`; dim=None is the last axis.
+    """The module of `crossent.log_softmax`; dim=None is the last axis, a tuple names several.
 
     log_softmax(x)ᵢ = (xᵢ − m) − log1p(r)
 
@@ -389,5 +425,10 @@ class LogSoftmax(torch.nn.LogSoftmax):
 
     def forward(self, input: Tensor) -> Tensor:
         """The log-probabilities of a batch; see `crossent.log_softmax`."""
-        value: Tensor = log_softmax(input, _axis(self.dim, input, "LogSoftmax"))
+        own: Any = torch.log_softmax if isinstance(input, Proxies) else log_softmax
+        value: Tensor = own(input, _axis(self.dim, input, "LogSoftmax"))
         return value
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """What torch.jit.script compiles in place of this module."""
+        return torch.nn.LogSoftmax(_axis(self.dim, None, "LogSoftmax"))

@@ -68,7 +68,7 @@ def _mapped(
     function: str, absent: float, x: Any, axis: Any, dim: Any, where: Any, temperature: float, dtype: Any
 ) -> Array:
     """softmax or log_softmax by the general way; what `where` leaves out is `absent`."""
-    x = as_float_array(x, "x", distributed=function == "softmax")
+    x = as_float_array(x, "x")
     places = classes(function, x, either(function, ("axis", "dim"), axis, dim, -1))
     rows = _rows(function, x, places, where, temperature, dtype)
     xp, p = namespace(x), rows.x

@@ -45,21 +45,20 @@ def describe(x: Array) -> str:
     return f"{dtype_name(x.dtype)} {tuple(x.shape)}"
 
 
-def as_array(x: Any, name: str, *, distributed: bool = False) -> Array:
-    """An array as it is (a DTensor where `distributed`); lists, numbers, what NumPy can convert as a NumPy array."""
+def as_array(x: Any, name: str) -> Array:
+    """An array as it is; lists, numbers and what NumPy can convert (a DataFrame) as a NumPy array."""
     if is_torch(x):
         if x.layout is not sys.modules["torch"].strided:
             raise ArrayTypeError(f"{name} is a tensor of layout {x.layout}, expected a dense one: use x.to_dense()")
-        if not distributed:
-            refused.refuse_distributed(x, name)
+        refused.refuse_distributed(x, name)
         return x
+    refused.refuse_proxy(x, name)
     if isinstance(x, np.ma.MaskedArray):
         raise ArrayTypeError(f"{name} is a masked array: give its data, and its mask as where=~x.mask")
     if x is None or isinstance(x, type):
         raise ArrayTypeError(f"{name} is {x!r}, expected an array")
     if array_api_compat.is_array_api_obj(x) and hasattr(x, "shape"):
         return x
-    refused.refuse_proxy(x, name)
     refused.refuse_container(x, name)
     try:
         array = np.asarray(x)
@@ -104,9 +103,9 @@ def detached(x: Array) -> Array:
     return x.detach() if is_torch(x) else x
 
 
-def as_float_array(x: Any, name: str, *, distributed: bool = False) -> Array:
+def as_float_array(x: Any, name: str) -> Array:
     """An array of logits or probabilities; integers of NumPy and its like count as float64, as in SciPy."""
-    x = as_array(x, name, distributed=distributed)
+    x = as_array(x, name)
     kind = dtype_name(x.dtype)
     if kind in INTEGERS and not is_torch(x):
         xp = namespace(x)

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, get_type_hints
 
-from .._definition import Array
+from .._definition import Array, namespace
 from ..errors import OptionError, UnknownOptionError
-from .arrays import describe
+from .arrays import FLOATS, INTEGERS, describe, dtype_name, readable, values
 
 if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
@@ -104,6 +104,8 @@ class ProbabilityOptions(TypedDict, total=False):
     pos_weight: Array
     reduction: str
     label_smoothing: float
+    ignore_index: int | None
+    sample_weight: Array
     denominator: Array
     on_empty: str
     dtype: Any
@@ -122,7 +124,7 @@ class Options:
     """What every loss takes; `validated` has checked the ranges."""
 
     weight: Array = None
-    ignore_index: int = -100
+    ignore_index: int = -100  # None in the binary losses, unless given
     reduction: str = "mean"
     label_smoothing: float = 0.0
     axis: int | None = None
@@ -194,10 +196,16 @@ class Call(NamedTuple):
         for name, value in vars(self.options).items():
             if hasattr(value, "shape"):
                 words.append(f"{name} {describe(value)}")
-            elif value != getattr(Options, name):
+            elif value is not None and value != getattr(Options, name):
                 words.append(f"{name}={value!r}")
         return f"{self.function}({', '.join(words)})"
 
+
+# what has another default in some functions: torch's binary losses ignore nothing
+DEFAULTS: dict[type, dict[str, Any]] = {
+    ProbabilityOptions: {"ignore_index": None},
+    BinaryOptions: {"ignore_index": None},
+}
 
 CHOICES: dict[str, tuple[object, ...]] = {
     "reduction": ("none", "mean", "sum"),
@@ -258,7 +266,11 @@ def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: t
     unknown = [name for name in given if name not in names(allowed)]
     if unknown:
         raise _unknown(function, unknown[0], given, allowed)
-    numbers = {name: in_range(function, name, given[name]) for name in RANGES if name in given}
+    given = {**DEFAULTS.get(allowed, {}), **given}
+    ranged = {name: given[name] for name in RANGES if name in given}
+    if ranged.get("ignore_index", 0) is None and allowed in DEFAULTS:
+        del ranged["ignore_index"]
+    numbers = {name: in_range(function, name, value) for name, value in ranged.items()}
     options = Options(weight=weight, **{**given, **numbers})
     for name, choices in CHOICES.items():
         value = getattr(options, name)
@@ -268,7 +280,29 @@ def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: t
     if options.denominator is not None and options.reduction != "mean":
         text = f"{function}: denominator divides the mean, but reduction={options.reduction!r}"
         raise OptionError(f"{text}: drop denominator, or use reduction='mean'")
+    check_denominator(options.denominator)
     return options
+
+
+def _number(x: Array) -> float:
+    """The number in a readable array of one element."""
+    x = values(x)
+    return float(namespace(x).reshape(x, ()))
+
+
+def check_denominator(given: Any) -> None:
+    """A caller's denominator is not negative, as far as it can be read; a mean's own divisor may be."""
+    if isinstance(given, (int, float)):
+        if not 0 <= given < LARGEST:
+            raise OptionError(f"denominator={given!r}, expected a number that is not negative")
+    elif (
+        isinstance(getattr(given, "shape", None), tuple)
+        and math.prod(given.shape) == 1
+        and dtype_name(given.dtype) in (*FLOATS, *INTEGERS)
+    ):
+        number = _number(given) if readable(given) else 0.0
+        if not 0 <= number < math.inf:
+            raise OptionError(f"denominator holds {number}, expected a number that is not negative")
 
 
 def signature_of(allowed: type) -> Callable[[Function], Function]:
@@ -276,7 +310,7 @@ def signature_of(allowed: type) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         own = inspect.signature(function)
-        defaults = {field.name: field.default for field in dataclasses.fields(Options)}
+        defaults = {field.name: field.default for field in dataclasses.fields(Options)} | DEFAULTS.get(allowed, {})
         keyword = inspect.Parameter.KEYWORD_ONLY
         fixed = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         extra = [

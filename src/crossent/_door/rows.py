@@ -27,6 +27,7 @@ from .._definition import Array, namespace
 from ..backends import cpu
 from ..errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
 from . import misuse, targets
+from .counted import counted, divided, weighed
 
 
 def class_axis(function: str, x: Array, axis: int | None) -> int:
@@ -113,7 +114,7 @@ def term_weights(function: str, x: Array, b: Any) -> tuple[Array, Array]:
     return x, b
 
 
-def class_weight(function: str, x: Array, weight: Any, classes: int, dtype: Any) -> Array:
+def class_weight(function: str, x: Array, weight: Any, classes: int, dtype: Any, *, looks: bool = True) -> Array:
     """The weights of the classes in the sums' dtype, or None."""
     if weight is None:
         return None
@@ -122,6 +123,11 @@ def class_weight(function: str, x: Array, weight: Any, classes: int, dtype: Any)
         text = f"{function}: weight has shape {tuple(weight.shape)}, but input {describe(x)} has {classes} classes"
         fix = "one weight a class; weights a row are sample_weight"
         raise ShapeError(f"{text}: expected ({classes},), {fix}")
+    if looks and readable(weight) and _any_negative(values(weight)):
+        text = (
+            f"{function}: weight holds {float(namespace(weight).min(weight)):g}: a negative class weight rewards wrong"
+        )
+        targets.warn(f"{text} answers, and a mean divides by the sum of the weights; expected numbers of 0 or more")
     return weight
 
 
@@ -203,7 +209,7 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
         y=y,
         q=q,
         live=None if y is None or not ignored else y != options.ignore_index,
-        weight=class_weight(function, x, options.weight, classes, sum_dtype),
+        weight=class_weight(function, x, options.weight, classes, sum_dtype, looks=options.check is not False),
         sample_weight=sample_weights(function, x, options.sample_weight, batch, sum_dtype),
         where=class_mask(function, x, options.where, axis),
         options=options,
@@ -232,6 +238,9 @@ def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
         raise ShapeError(f"{_binary_shape_message(tuple(x.shape), tuple(target.shape))} — in {call}")
     sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     target = as_real(target, sum_dtype, "target")
+    share = sample_weights(function, x, options.sample_weight, tuple(x.shape), sum_dtype)
+    neutral = 0.0 if function == "binary_cross_entropy_with_logits" else 0.5
+    x, target, share = counted(x, target, options, share, neutral)
     if options.check is not False:
         check_unit_interval(call, "target", target, "labels are 0 or 1, or probabilities; rescale them")
         if function == "binary_cross_entropy_with_logits":
@@ -243,7 +252,7 @@ def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
     pos_weight = _broadcast(call, x, options.pos_weight, "pos_weight", sum_dtype, fix)
     if pos_weight is not None and readable(pos_weight) and _any_negative(values(pos_weight)):
         raise OptionError(f"pos_weight is negative: expected n_negative / n_positive, as a positive number — in {call}")
-    return Binary(x, target, weight, pos_weight, options, dtype)
+    return Binary(x, target, weighed(weight, share), pos_weight, divided(options, share), dtype)
 
 
 def _any_negative(x: Array) -> bool:
@@ -283,4 +292,14 @@ def check_unit_interval(call: Call, name: str, p: Array, fix: str) -> None:
     wrong = xp.reshape((p < 0) | (p > 1), (-1,))
     if bool(xp.any(wrong)):
         value = float(xp.reshape(p, (-1,))[int(xp.argmax(xp.astype(wrong, xp.int8)))])
-        raise ProbabilityError(f"{name} holds {value:g}, expected 0 … 1: {fix} — in {call}")
+        hint = _label_hint(p, value) if name == "target" else ""
+        raise ProbabilityError(f"{name} holds {value:g}, expected 0 … 1: {fix}{hint} — in {call}")
+
+
+def _label_hint(p: Array, value: float) -> str:
+    """The likeliest cause of a label outside 0 … 1 that is a whole number: it marks what has no label."""
+    if not value.is_integer() or 0 < value != 255:
+        return ""
+    smallest = float(namespace(p).min(p))
+    scaled = "for labels 0 and 255 use target / 255; " if value == 255 and smallest == 0 else ""
+    return f"; {scaled}{targets.index_hint(int(value), 2, int(smallest))}"
