@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["LockedError", "lock", "put", "regular_file", "sync_folder", "write"]
+__all__ = ["LockedError", "expanded", "lock", "put", "regular_file", "sync_folder", "write"]
 
 DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d+)")
 STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -42,6 +42,8 @@ def write(path: Path | str, content: bytes) -> None:
             _replace(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), os.fspath(path)) from error
+    except ValueError as error:  # a path that no system takes
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from error
 
 
 def put(path: Path, content: bytes) -> None:
@@ -67,6 +69,14 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def expanded(path: str) -> Path:
+    """The path with ~ as the home folder; as it is, where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def regular_file(path: Path) -> int:

@@ -203,7 +203,7 @@ def as_numbers(column: pd.Series) -> pd.Series:
         numbers = text.map(values.get).astype("float64")
         _refuse_words(column, text, numbers)
     if np.isinf(numbers).any():
-        row = int(np.argmax(np.isinf(numbers))) + 1
+        row = column.index[int(np.argmax(np.isinf(numbers)))] + 1
         raise DataError(f"column {column.name!r} holds infinity (row {row}); leave it empty where a value is missing")
     return numbers
 
@@ -213,7 +213,7 @@ def _refuse_words(column: pd.Series, text: pd.Series, numbers: pd.Series) -> Non
     by_custom = text.map(lambda cell: str(cell).lower() in MISSING_WORDS)
     words = text[numbers.isna() & text.notna() & ~by_custom]
     if len(words) * 2 > len(words) + int(numbers.notna().sum()):
-        row = list(column.index).index(words.index[0]) + 1
+        row = words.index[0] + 1
         raise DataError(f"column {column.name!r} holds {words.iloc[0]!r} (row {row}) where a number is expected")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crossent._system import files
 from crossent._system.messages import printable
 from crossent.errors import MissingDependencyError, OptionError
 
@@ -260,7 +261,7 @@ def _absolute(source: str) -> str:
     """A data set's name as it is, a path made absolute, so that a run can be resumed from elsewhere."""
     from .sources import BUILT_IN
 
-    return source if source in BUILT_IN else str(Path(source).expanduser().absolute())
+    return source if source in BUILT_IN else str(files.expanded(source).absolute())
 
 
 def _summarise(evaluation: Evaluation, page: Path, say: Callable[[str], object]) -> None:

@@ -55,11 +55,10 @@ class Dataset:
         return sorted(distinct, key=values.__getitem__) if all(map(Decimal.is_finite, values.values())) else distinct
 
     def rows(self, indices: npt.NDArray[np.int64]) -> Dataset:
-        """The data set of these rows alone."""
+        """The data set of these rows alone; the features' index tells where they stood, for messages."""
         labels = None if self.labels is None else self.labels[indices]
         positions = indices if self.positions is None else self.positions[indices]
-        features = self.features.iloc[indices].reset_index(drop=True)
-        return replace(self, features=features, labels=labels, positions=positions, test=None)
+        return replace(self, features=self.features.iloc[indices], labels=labels, positions=positions, test=None)
 
     def fingerprint(self) -> str:
         """A digest of every value, to know the same data again."""

@@ -67,8 +67,8 @@ class SafeFolder:
                     with contextlib.suppress(OSError):
                         self._clear()
         finally:
-            with contextlib.suppress(OSError):
-                for path in made:
+            for path in made:
+                with contextlib.suppress(OSError):
                     path.rmdir()
 
     def put(self, name: str, content: bytes) -> None:
@@ -142,5 +142,6 @@ class SafeFolder:
                 f"{self.path} is in use: another process trains into it; wait for it, or choose another folder with "
                 "--out"
             ) from error
-        except OSError as error:
-            raise RunFolderError(f"{self.path} cannot be written: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # a path that no system takes is a ValueError
+            reason = getattr(error, "strerror", None) or error
+            raise RunFolderError(f"{self.path} cannot be written: {reason}") from error

@@ -63,7 +63,8 @@ def fit(
     from sklearn.compose import ColumnTransformer
 
     transformer = ColumnTransformer(_steps(kinds), sparse_threshold=0.0)
-    transformer.fit(_normalised(transformer, features))
+    with np.errstate(over="ignore", invalid="ignore"):  # `transform` says which row is too large
+        transformer.fit(_normalised(transformer, features))
     return transformer, notes
 
 
@@ -73,11 +74,11 @@ def transform(transformer: ColumnTransformer, features: pd.DataFrame) -> npt.NDA
     Raises:
         DataError: a column is missing, holds text where numbers are expected, or values too large to compute with.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         rows = np.asarray(transformer.transform(_normalised(transformer, features))).astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(wrong):
-        raise DataError(f"row {wrong[0] + 1} holds a number too large to compute with")
+        raise DataError(f"row {features.index[wrong[0]] + 1} holds a number too large to compute with")
     return rows
 
 
@@ -206,5 +207,6 @@ def _as_pixels(pixels: pd.DataFrame) -> pd.DataFrame:
     for name in pixels.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in pixels.dtypes]]:
         as_numbers(pixels[name])
     if pixels.isna().to_numpy().any():
-        raise DataError("a picture has a missing pixel; each needs a number")
+        row = pixels.index[int(np.argmax(pixels.isna().to_numpy().any(axis=1)))] + 1
+        raise DataError(f"the picture in row {row} has a missing pixel; each needs a number")
     return pixels.astype(np.float32)

@@ -342,8 +342,8 @@ def _unreadable(folder: Path) -> Iterator[None]:
         yield
     except RunFolderError:
         raise
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a path that no system takes is a ValueError
+        raise RunFolderError(f"{folder} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
+from crossent._system import files
 from crossent.errors import DataError
 
 from .reading.arrays import BUILT_IN, read_built_in, read_idx, read_idx_folder, read_npz
@@ -42,7 +42,7 @@ def read(source: str, options: ReadingOptions = AS_FOUND) -> Table:
     """
     if source in BUILT_IN:
         return read_built_in(source)
-    path = Path(source).expanduser()
+    path = files.expanded(source)
     try:
         if path.is_dir():
             return read_idx_folder(path)
@@ -50,5 +50,7 @@ def read(source: str, options: ReadingOptions = AS_FOUND) -> Table:
             raise DataError(f"no such file: {path} (data sets with a name: {', '.join(BUILT_IN)})")
         file = open_file(path)
         return READERS[file.kind](file, options)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
+    except (OSError, ValueError) as error:  # a path that no system takes is a ValueError
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or one_line(error)}") from error

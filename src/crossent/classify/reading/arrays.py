@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from crossent.errors import DataError
 
-from .opened import Opened
+from .opened import Opened, read_bytes, require_room, unpacked
 from .table import Table, one_line
 
 __all__ = ["BUILT_IN", "read_built_in", "read_idx", "read_idx_folder", "read_npz"]
@@ -40,6 +39,7 @@ def read_npz(file: Opened) -> Table:
     path = file.path
     try:
         with np.load(file.stream(), allow_pickle=False) as archive:
+            require_room(sum(member.file_size for member in archive.zip.infolist()))
             arrays = {name.lower(): archive[name] for name in archive.files}
     except Exception as error:  # zip, zlib, struct and NumPy's header parser each have their own
         raise DataError(f"{path} is not an NPZ file of plain arrays: {one_line(error)}") from error
@@ -61,7 +61,14 @@ def _from_arrays(path: Path, arrays: dict[str, Array], part: str, test: Table | 
             f"{path}: y{part} has shape {y.shape} and x{part} {x.shape}; one label a row is needed "
             "(argmax(axis=1) turns one-hot rows into labels)"
         )
-    return _pictures(x, y, f"{path}: x{part}", test)
+    if y is not None and y.dtype.kind not in "biufSUMm":
+        raise DataError(f"{path}: y{part} has dtype {y.dtype}; labels are numbers, texts or dates")
+    return _pictures(x, _plain(y), f"{path}: x{part}", test)
+
+
+def _plain(array: Array | None) -> Any:
+    """Long doubles, of which pandas knows nothing, as float64."""
+    return array if array is None or array.dtype != np.longdouble else array.astype(np.float64)
 
 
 def _pictures(x: Array, y: Array | None, where: str, test: Table | None = None) -> Table:
@@ -73,6 +80,7 @@ def _pictures(x: Array, y: Array | None, where: str, test: Table | None = None) 
             f"{where} has shape {x.shape} and dtype {x.dtype}; numbers of shape (rows, features), (rows, height, "
             "width) or (rows, height, width, channels) are needed"
         )
+    x = _plain(x)
     if x.ndim == 4 and x.shape[1] in {1, 3} and x.shape[3] not in {1, 3}:
         x = np.moveaxis(x, 1, 3)
     shape = x.shape[1:3] if x.ndim == 4 and x.shape[3] == 1 else x.shape[1:]
@@ -102,7 +110,7 @@ def _read_idx_pair(folder: Path, *parts: str) -> tuple[Array, Array] | None:
     if images is None or labels is None:
         raise DataError(f"{folder} has {parts[0]} {'labels' if images is None else 'images'} only; both are needed")
     x, y = read_idx(images), read_idx(labels)
-    if y.ndim != 1 or len(x) != len(y):
+    if x.ndim < 1 or y.ndim != 1 or len(x) != len(y):
         raise DataError(f"{images} has shape {x.shape} and {labels.name} {y.shape}; one label a picture is needed")
     return x, y
 
@@ -112,10 +120,10 @@ def read_idx(path: Path) -> Array:
 
     Source: Y. LeCun, C. Cortes & C. Burges, "The MNIST database of handwritten digits" (the file format).
     """
-    data = path.read_bytes()
+    data = read_bytes(path)
     if data[:2] == b"\x1f\x8b":
         try:
-            data = gzip.decompress(data)
+            data = unpacked("gzip", data)
         except (EOFError, OSError, zlib.error) as error:
             raise DataError(f"{path} is a damaged gzip file: {one_line(error)}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_DTYPES or len(data) < 4 + 4 * data[3]:

@@ -30,15 +30,18 @@ def decode(file: Opened, encoding: str | None) -> tuple[str, list[str]]:
         DataError: the text is not in the encoding that was given or found.
     """
     mark = next((name for mark, name in MARKS if file.data.startswith(mark)), None)
-    found = encoding or mark or ("utf-8" if _is_utf_8(file.data) else None)
+    wide = _utf_16_without_mark(file.data)
+    found = encoding or mark or wide or ("utf-8" if _is_utf_8(file.data) else None)
     notes = []
-    if found is None:
+    if found == wide and encoding is None and mark is None and wide:
+        notes = [f"encoding: {found.upper()}, guessed, since every other byte is 0 (--encoding chooses another)"]
+    elif found is None:
         found = _detect(file)
         notes = [f"encoding: {found}, guessed, since the text is not UTF-8 (--encoding chooses another)"]
     elif mark is not None and encoding is None and mark != "utf-8-sig":
         notes = [f"encoding: {found.upper()}, by its byte order mark"]
     try:
-        return file.data.decode(found).removeprefix("\ufeff"), notes
+        text = file.data.decode(found).removeprefix("\ufeff")
     except UnicodeError as error:
         where = getattr(error, "start", 0)
         line = file.data[:where].count(b"\n") + 1
@@ -46,6 +49,22 @@ def decode(file: Opened, encoding: str | None) -> tuple[str, list[str]]:
             f"{file.path} is not text in {found}: line {line} holds the bytes {file.data[where : where + 4]!r}; "
             "--encoding names the right one"
         ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(
+            f"{file.path} is no text, or not in {found}: line {line} holds a NUL character; --encoding names the right "
+            "encoding"
+        )
+    return text, notes
+
+
+def _utf_16_without_mark(data: bytes) -> str | None:
+    """UTF-16 of mostly Latin text: every other byte is 0."""
+    sample = data[:SAMPLE]
+    first, second = sample[0::2].count(0), sample[1::2].count(0)
+    if max(first, second) * 4 < len(sample) or min(first, second) * 10 > max(first, second):
+        return None
+    return "utf-16-le" if second > first else "utf-16-be"
 
 
 def _is_utf_8(data: bytes) -> bool:

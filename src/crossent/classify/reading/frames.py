@@ -17,6 +17,7 @@ from .options import ReadingOptions
 from .table import Table, is_missing, named, one_line
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 __all__ = ["read_arff", "read_arrow", "read_excel", "read_json", "read_parquet"]
@@ -45,7 +46,7 @@ def _from_arrow(file: Opened, kind: str, read: Callable[[], pa.Table]) -> Table:
     """A table of Arrow's; its labels as Python's own objects: whole numbers stay whole where some are missing."""
     try:
         table = read()
-        columns = table.to_pandas(ignore_metadata=True)
+        columns = _as_text(table.to_pandas(ignore_metadata=True))
         columns.select_dtypes(exclude="number").to_numpy()  # text that is not UTF-8 shows when it is looked at
     except Exception as error:  # pyarrow has a dozen kinds for a damaged file
         raise DataError(f"{file.path} is not {kind} file: {one_line(error)}") from error
@@ -57,6 +58,16 @@ def _from_arrow(file: Opened, kind: str, read: Callable[[], pa.Table]) -> Table:
         return list(column.to_numpy()) if pa.types.is_floating(column.type) else list(column.to_pylist())
 
     return named(columns, table.column_names, file.path, written)
+
+
+def _as_text(columns: pd.DataFrame) -> pd.DataFrame:
+    """Bytes as text, what is not UTF-8 escaped."""
+
+    def text(cell: Any) -> Any:
+        return cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else cell
+
+    held = [name for name, dtype in columns.dtypes.items() if dtype == "object"]
+    return columns.assign(**{name: columns[name].map(text) for name in held}) if held else columns
 
 
 def read_excel(file: Opened, options: ReadingOptions) -> Table:

@@ -6,10 +6,13 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import IO
 
+from crossent._system import files
 from crossent.errors import DataError
 
 __all__ = ["Opened", "open_file"]
@@ -25,7 +28,7 @@ KINDS = {
 }
 MAGIC = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"FEA1", "arrow"))
 PACKED = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), (b"PK\x03\x04", "zip"))
-UNPACK = {"gzip": gzip.decompress, "xz": lzma.decompress, "bzip2": bz2.decompress}
+UNPACK = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
 ENDINGS = {".gz", ".xz", ".bz2", ".zip"}
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
@@ -48,7 +51,7 @@ def open_file(path: Path) -> Opened:
     Raises:
         DataError: damaged; a zip of several files; a format that is not known.
     """
-    data, name = path.read_bytes(), path.name
+    data, name = read_bytes(path), path.name
     packing = next((packing for magic, packing in PACKED if data.startswith(magic)), None)
     ending = PurePosixPath(name).suffix.lower()
     if packing is None or (packing == "zip" and KINDS.get(ending) in {"excel", "npz"}):
@@ -59,9 +62,53 @@ def open_file(path: Path) -> Opened:
     try:
         if packing == "zip":
             return Opened(path, *_only_member(path, data))
-        return Opened(path, inner, UNPACK[packing](data))
+        return Opened(path, inner, unpacked(packing, data))
     except DAMAGE as error:
         raise DataError(f"{path} is a damaged {packing} file: {error}") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file that fits into the memory; a device or a pipe may never end.
+
+    Raises:
+        DataError: it is too large. OSError: it is no regular file, or cannot be read.
+    """
+    files.regular_file(path)
+    with path.open("rb") as file:
+        return read_bounded(file)
+
+
+def unpacked(packing: str, data: bytes) -> bytes:
+    """The content of packed bytes, which may be a thousand times as many."""
+    with UNPACK[packing](io.BytesIO(data)) as file:
+        return read_bounded(file)
+
+
+def read_bounded(file: IO[bytes]) -> bytes:
+    """Read to the end, or to where the machine's memory would not hold what is made of it.
+
+    Raises:
+        DataError: there is more.
+    """
+    data = file.read(most_bytes() + 1)
+    require_room(len(data))
+    return data
+
+
+def require_room(size: int) -> None:
+    """Raise a DataError for more bytes than the machine's memory has room for as a table."""
+    if size > most_bytes():
+        raise DataError(
+            f"it holds more than {most_bytes() / 2**30:.1f} GiB, a quarter of this machine's memory; give a part of it"
+        )
+
+
+def most_bytes() -> int:
+    """A quarter of the machine's memory: a table takes more room than its file."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    except (AttributeError, ValueError, OSError):
+        return 1 << 32
 
 
 def _only_member(path: Path, data: bytes) -> tuple[str, bytes]:
@@ -77,7 +124,8 @@ def _only_member(path: Path, data: bytes) -> tuple[str, bytes]:
         if len(members) != 1:
             shown = ", ".join(members[:5]) + (", …" if len(members) > 5 else "")
             raise DataError(f"{path} holds {len(members)} files ({shown or 'none'}); unpack it and give one of them")
-        return PurePosixPath(members[0]).name, archive.read(members[0])
+        with archive.open(members[0]) as member:
+            return PurePosixPath(members[0]).name, read_bounded(member)
 
 
 def _kind_of(path: Path, name: str, data: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from dataclasses import dataclass
 
 from crossent.errors import OptionError
@@ -66,7 +65,9 @@ class ReadingOptions:
         if self.decimal == "," and self.separator == ",":
             raise OptionError("--decimal , and --sep , contradict each other where values are not quoted; choose one")
         try:
-            codecs.lookup(self.encoding or "utf-8")
+            b"a".decode(self.encoding or "utf-8", "replace")
+        except UnicodeError:
+            pass  # one of text, which these bytes are not in
         except LookupError:
             raise OptionError(
                 f"--encoding {self.encoding!r} is not known to Python; utf-8, utf-16, cp1252, gb18030, … are"

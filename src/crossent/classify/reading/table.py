@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +55,11 @@ def named(
     shown = ["" if name is None else re.sub(r"\s+", " ", str(name)).strip() for name in names]
     index = [place for place, name in enumerate(shown) if name == STORED_INDEX or (place == 0 and not name)]
     shown = [name or f"column{place + 1}" for place, name in enumerate(shown)]
-    twice = sorted({name for name in shown if shown.count(name) > 1})
+    times = Counter(shown)
+    twice = sorted(name for name, count in times.items() if count > 1)
     if twice:
         raise DataError(
-            f"{path}: more than one column is named {twice[0]!r} ({shown.count(twice[0])} are); rename them, or one "
+            f"{path}: more than one column is named {twice[0]!r} ({times[twice[0]]} are); rename them, or one "
             "would be learned from the other"
         )
     if columns.empty:
