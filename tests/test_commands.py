@@ -301,6 +301,18 @@ def command(*words):
     return [sys.executable, "-c", "from crossent.cli import main; main()", *words]
 
 
+@pytest.mark.parametrize("held", ["big", "1e400"])
+def test_row_numbers_are_those_of_the_file(crossent, tmp_path, held):
+    """Row 31 of 60 is not the 31st of the shuffled training part."""
+    lines = [f"{i % 7},{i % 3},{'uv'[i % 2]}" for i in range(60)]
+    (tmp_path / "d.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    crossent("train", "d.csv", *QUICK, "--quiet")
+    lines[30] = f"{'1' if held == 'big' else held},{'1e308' if held == 'big' else 2},v"
+    (tmp_path / "d.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    for words in (("train", "d.csv", *QUICK, "--quiet", "--overwrite"), ("predict", "runs/d", "d.csv")):
+        assert "row 31" in refused(crossent(*words, code=2))
+
+
 def test_a_process_exits_with_one_line(tmp_path):
     done = subprocess.run(command("train", "no.csv"), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from crossent.classify import data, preprocessing
+from crossent.classify.trusted import load_transformer
 from crossent.errors import DataError, RunFolderError
 
 FLOWERS = "size,colour,kind\n1.5,red,rose\n2.5,blue,iris\n,red,rose\n4.5,,iris\n"
@@ -379,14 +380,14 @@ def test_a_foreign_preprocessing_file_is_refused(tmp_path):
 
     path = tmp_path / "p.skops"
     skops.io.dump(FunctionTransformer(_custom), path)
-    with pytest.raises(RunFolderError, match=r"not trusted.*_custom"):
-        preprocessing.load(path)
+    with pytest.raises(RunFolderError, match=r"not trusted.*FunctionTransformer"):
+        load_transformer(path)
     skops.io.dump(StandardScaler(), path)
     with pytest.raises(RunFolderError, match="a StandardScaler"):
-        preprocessing.load(path)
+        load_transformer(path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunFolderError, match="damaged"):
-        preprocessing.load(path)
+        load_transformer(path)
 
 
 def _custom(x):

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crossent.errors import DataError, RunFolderError
+from crossent.errors import DataError
 
 from .columns import DATE_PARTS, as_dates, as_numbers, as_text, counted, part_of, understand
 from .data import named_list
 from .numbers import number_of
-from .reading.table import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.compose import ColumnTransformer
 
-__all__ = ["fit", "load", "transform", "unseen_values"]
+__all__ = ["check_fitted", "fit", "joined", "templates", "transform", "unseen_values"]
 
 MISSING = "(missing)"
 MOST_WORDS = 1000  # of a column of prose
 MOST_CATEGORIES = 100  # the rarest values of a text column beyond these share one column
-TRUSTED = frozenset({"numpy.dtype"})  # what a file may hold besides the types that skops itself knows to be harmless
 
 
 def fit(
@@ -60,9 +57,7 @@ def fit(
     if not kinds:
         raise DataError(f"no column can be learned from: {'; '.join(notes)}")
 
-    from sklearn.compose import ColumnTransformer
-
-    transformer = ColumnTransformer(_steps(kinds), sparse_threshold=0.0)
+    transformer = joined(_steps(kinds))
     with np.errstate(over="ignore", invalid="ignore"):  # `transform` says which row is too large
         transformer.fit(_normalised(transformer, features))
     return transformer, notes
@@ -99,6 +94,17 @@ def unseen_values(transformer: ColumnTransformer, features: pd.DataFrame) -> lis
     return notes
 
 
+def check_fitted(transformer: ColumnTransformer, inputs: int) -> None:
+    """Raise a DataError unless a row in which everything is missing becomes as many numbers as the network takes."""
+    import pandas as pd
+
+    columns = columns_of(transformer)
+    row = {name: [0.0 if kind == "pixels" else None] for kind, names in columns.items() for name in names}
+    rows = transform(transformer, pd.DataFrame(row))
+    if rows.shape != (1, inputs):
+        raise DataError(f"it gives {rows.shape[1]} numbers a row, the network takes {inputs}")
+
+
 def columns_of(transformer: ColumnTransformer) -> dict[str, list[str]]:
     """The columns that are used, by kind: numbers, text, dates, prose, pixels."""
     found: dict[str, list[str]] = {}
@@ -109,27 +115,16 @@ def columns_of(transformer: ColumnTransformer) -> dict[str, list[str]]:
     return found
 
 
-def load(path: Path) -> ColumnTransformer:
-    """Load the transformer of a run; a file that holds any other type of object is refused before one is built.
-
-    Raises:
-        RunFolderError: damaged, or not what a run folder holds.
-    """
-    import skops.io
+def joined(steps: list[tuple[str, Any, Any]]) -> ColumnTransformer:
+    """The steps side by side."""
     from sklearn.compose import ColumnTransformer
 
-    try:
-        unknown = set(skops.io.get_untrusted_types(file=path)) - TRUSTED
-        if unknown:
-            raise RunFolderError(f"{path} holds objects that are not trusted: {named_list(sorted(unknown))}")
-        transformer = skops.io.load(path, trusted=sorted(TRUSTED))
-    except RunFolderError:
-        raise
-    except Exception as error:  # whatever a damaged archive makes the readers of zip, JSON and arrays say
-        raise RunFolderError(f"{path} is damaged or not a run's preprocessing: {one_line(error)}") from error
-    if not isinstance(transformer, ColumnTransformer):
-        raise RunFolderError(f"{path} holds a {type(transformer).__name__}, not a run's preprocessing")
-    return transformer
+    return ColumnTransformer(steps, sparse_threshold=0.0)
+
+
+def templates() -> dict[str, Any]:
+    """A new transformer of each kind of column."""
+    return {"numbers": _numbers(), "dates": _numbers(), "text": _categories(), "prose": _words(), "pixels": _pixels()}
 
 
 def _steps(kinds: dict[str, list[str]]) -> list[tuple[str, Any, Any]]:

@@ -7,18 +7,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crossent._system import files
-from crossent.errors import CrossentError, RunFolderError
+from crossent.errors import OptionError, RunFolderError
 
-from . import folders, preprocessing
+from . import folders, preprocessing, stored
 from .calibration import apply_temperature
 from .folders import SafeFolder
-from .sources import one_line
+from .trusted import load_transformer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,19 +45,7 @@ WEIGHTS, PREPROCESSING, CHECKPOINT = "weights.safetensors", "preprocessing.skops
 PREDICTIONS = "held_out_predictions.csv"
 FINISHED = (METRICS, REPORT, WEIGHTS, PREPROCESSING, PREDICTIONS, SETTINGS)  # each finished run has all of them
 FILES = (*FINISHED, CHECKPOINT)
-FORMAT = "crossent run 1"
-SETTINGS_KINDS: dict[str, type] = {
-    "command": str,
-    "arguments": dict,
-    "options": dict,
-    "target": str,
-    "classes": list,
-    "inputs": int,
-    "fingerprint": str,
-}
 ATTEMPTS = 5  # to read a run while it is replaced
-
-Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -121,7 +109,7 @@ def save_checkpoint(folder: Path, settings: dict[str, Any], state: dict[str, Any
     """
     from safetensors.torch import save as serialise
 
-    texts = {"state": json.dumps(state["values"]), "settings": json.dumps({**settings, "format": FORMAT})}
+    texts = {"state": json.dumps(state["values"]), "settings": json.dumps({**settings, "format": stored.FORMAT})}
     _safe(folder).put(CHECKPOINT, serialise(state["tensors"], metadata=texts))
 
 
@@ -131,15 +119,7 @@ def load_checkpoint_settings(folder: Path) -> dict[str, Any]:
     Raises:
         RunFolderError: there is no checkpoint, or it is damaged.
     """
-    from safetensors import safe_open
-
-    _require_folder(folder)
-    path = _existing(folder, CHECKPOINT)
-    with _damage(path), safe_open(path, framework="pt") as file:
-        texts = file.metadata() or {}
-        if "settings" not in texts and "state" in texts:
-            raise RunFolderError("it was begun by another version of crossent; start anew with --overwrite")
-        return _checked_settings(path, json.loads(texts["settings"]))
+    return _checkpoint(folder)[0]
 
 
 def load_checkpoint(folder: Path) -> Trainer:
@@ -148,15 +128,27 @@ def load_checkpoint(folder: Path) -> Trainer:
     Raises:
         RunFolderError: there is no checkpoint, or it is damaged.
     """
-    from safetensors import safe_open
+    from .training import Trainer, TrainingOptions
 
-    from .training import Trainer
+    _, values, tensors = _checkpoint(folder)
+    with stored.damage(folder / CHECKPOINT):
+        options = TrainingOptions(**values["options"])
+        stored.check_tensors(tensors, options, values["n_features"], values["n_classes"], only_network=False)
+        return Trainer.from_state_dict({"tensors": tensors, "values": values}, options)
 
+
+def _checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What a checkpoint holds: the run's settings, the training's values, and tensors."""
+    _require_folder(folder)
     path = _existing(folder, CHECKPOINT)
-    with _damage(path), safe_open(path, framework="pt") as file:
-        values = json.loads((file.metadata() or {})["state"])
-        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-        return Trainer.from_state_dict({"tensors": tensors, "values": values})
+    tensors, texts = stored.read_tensors(path)
+    with stored.damage(path):
+        if "settings" not in texts and "state" in texts:
+            raise OptionError("it was begun by another version of crossent; start anew with --overwrite")
+        settings, values = stored.parse_json(texts["settings"]), stored.parse_json(texts["state"])
+    stored.check_settings(path, settings)
+    stored.check_values(path, values)
+    return settings, values, tensors
 
 
 def save(
@@ -190,7 +182,7 @@ def save(
         PREPROCESSING: skops.io.dumps(transformer),
         METRICS: _json(metrics),
         **{name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()},
-        SETTINGS: _json({**settings, "format": FORMAT, "status": "finished"}),
+        SETTINGS: _json({**settings, "format": stored.FORMAT, "status": "finished"}),
     }
     _safe(folder).commit(contents)
 
@@ -203,7 +195,9 @@ def load_settings(folder: Path) -> dict[str, Any]:
     """
     _require_folder(folder)
     path = _existing(folder, SETTINGS)
-    return _checked_settings(path, _read_json(path))
+    settings = stored.read_json(path)
+    stored.check_settings(path, settings)
+    return settings
 
 
 def load(folder: Path) -> Run:
@@ -227,8 +221,6 @@ def load(folder: Path) -> Run:
 
 def _load(folder: Path) -> Run:
     """Load a run, whose files must be of one run."""
-    from safetensors.torch import load_file
-
     from .training import Trainer, TrainingOptions
 
     _require_folder(folder)
@@ -237,17 +229,18 @@ def _load(folder: Path) -> Run:
     settings = load_settings(folder)
     if settings.get("status") != "finished":
         raise RunFolderError(f"{folder} was interrupted; finish it: crossent train --resume --out {folder}")
-    path = _existing(folder, METRICS)
-    metrics = _read_json(path)
-    temperature = _entry(path, metrics, "temperature", float)
-    if not 0 < temperature < float("inf"):
-        raise RunFolderError(f"{path} is damaged: its temperature is {temperature}")
-    transformer = preprocessing.load(_existing(folder, PREPROCESSING))
+    metrics = stored.read_json(_existing(folder, METRICS))
+    stored.check_metrics(folder / METRICS, metrics)
+    transformer = load_transformer(_existing(folder, PREPROCESSING))
     weights = _existing(folder, WEIGHTS)
-    with _damage(weights):
+    tensors, _ = stored.read_tensors(weights)
+    with stored.damage(weights):
         options = TrainingOptions(**{**settings["options"], "device": "cpu"})
+        stored.check_tensors(tensors, options, settings["inputs"], len(settings["classes"]), only_network=True)
         trainer = Trainer(options, settings["inputs"], len(settings["classes"]))
-        trainer.model.load_state_dict(load_file(weights))
+        trainer.model.load_state_dict(tensors)
+    with stored.damage(folder / PREPROCESSING):
+        preprocessing.check_fitted(transformer, settings["inputs"])
     return Run(settings, metrics, trainer, transformer)
 
 
@@ -288,36 +281,10 @@ def _identity(folder: Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
-def _checked_settings(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of this version, with all that they must have."""
-    if settings.get("format") != FORMAT:
-        raise RunFolderError(f"{path} is not of the format {FORMAT!r} but {settings.get('format')!r}")
-    for key, kind in SETTINGS_KINDS.items():
-        _entry(path, settings, key, kind)
-    return settings
-
-
 def _json(content: dict[str, Any]) -> bytes:
     """Readable JSON, UTF-8; a NaN would not be JSON and is refused, what is not Unicode in a path is escaped."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode("utf-8", "backslashreplace")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object."""
-    with _damage(path):
-        content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{path} is damaged: it holds no JSON object")
-    return content
-
-
-def _entry(path: Path, content: dict[str, Any], key: str, kind: type[Kind]) -> Kind:
-    """One entry of a JSON file, of the kind it must be."""
-    value = content.get(key)
-    if not isinstance(value, kind):
-        raise RunFolderError(f"{path} is damaged: its {key!r} is {value!r}")
-    return value
 
 
 def _require_folder(folder: Path) -> None:
@@ -344,14 +311,3 @@ def _unreadable(folder: Path) -> Iterator[None]:
         raise
     except (OSError, ValueError) as error:  # a path that no system takes is a ValueError
         raise RunFolderError(f"{folder} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-@contextlib.contextmanager
-def _damage(path: Path) -> Any:
-    """Whatever goes wrong while a file is read becomes one sentence that names it."""
-    try:
-        yield
-    except CrossentError as error:
-        raise RunFolderError(f"{path} does not fit its run: {error}") from error
-    except Exception as error:  # readers of JSON, UTF-8 and tensors each have their own
-        raise RunFolderError(f"{path} is damaged: {one_line(error)}") from error

@@ -30,14 +30,14 @@ def decode(file: Opened, encoding: str | None) -> tuple[str, list[str]]:
         DataError: the text is not in the encoding that was given or found.
     """
     mark = next((name for mark, name in MARKS if file.data.startswith(mark)), None)
-    wide = _utf_16_without_mark(file.data)
+    wide = None if encoding or mark else _utf_16_without_mark(file.data)
     found = encoding or mark or wide or ("utf-8" if _is_utf_8(file.data) else None)
     notes = []
-    if found == wide and encoding is None and mark is None and wide:
-        notes = [f"encoding: {found.upper()}, guessed, since every other byte is 0 (--encoding chooses another)"]
-    elif found is None:
+    if found is None:
         found = _detect(file)
         notes = [f"encoding: {found}, guessed, since the text is not UTF-8 (--encoding chooses another)"]
+    elif wide:
+        notes = [f"encoding: {wide.upper()}, guessed, since every other byte is 0 (--encoding chooses another)"]
     elif mark is not None and encoding is None and mark != "utf-8-sig":
         notes = [f"encoding: {found.upper()}, by its byte order mark"]
     try:

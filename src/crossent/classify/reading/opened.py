@@ -9,8 +9,9 @@ import lzma
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from crossent._system import files
 from crossent.errors import DataError
@@ -28,7 +29,8 @@ KINDS = {
 }
 MAGIC = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"FEA1", "arrow"))
 PACKED = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), (b"PK\x03\x04", "zip"))
-UNPACK = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
+PIECE = 1 << 24  # read at a time
+UNPACK: dict[str, Callable[[IO[bytes]], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
 ENDINGS = {".gz", ".xz", ".bz2", ".zip"}
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
@@ -90,9 +92,13 @@ def read_bounded(file: IO[bytes]) -> bytes:
     Raises:
         DataError: there is more.
     """
-    data = file.read(most_bytes() + 1)
-    require_room(len(data))
-    return data
+    pieces: list[bytes] = []
+    size = 0
+    while piece := file.read(PIECE):
+        pieces.append(piece)
+        size += len(piece)
+        require_room(size)
+    return b"".join(pieces)
 
 
 def require_room(size: int) -> None:
