@@ -62,7 +62,15 @@ FILES = {
     "circle.csv": lambda path: path.symlink_to("circle.csv"),
     os.fsdecode(b"\xff\xfe.csv"): lambda path: path.write_text(TABLE),
 }
-WORKS = {"utf16.csv", "controls.csv", "long.npz", "bytes.parquet", "list_labels.parquet", os.fsdecode(b"\xff\xfe.csv")}
+WORKS = {
+    "utf16.csv",
+    "nul.csv",
+    "controls.csv",
+    "long.npz",
+    "bytes.parquet",
+    "list_labels.parquet",
+    os.fsdecode(b"\xff\xfe.csv"),
+}
 
 
 @pytest.fixture(scope="module")

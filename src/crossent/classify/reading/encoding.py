@@ -41,7 +41,7 @@ def decode(file: Opened, encoding: str | None) -> tuple[str, list[str]]:
     elif mark is not None and encoding is None and mark != "utf-8-sig":
         notes = [f"encoding: {found.upper()}, by its byte order mark"]
     try:
-        text = file.data.decode(found).removeprefix("\ufeff")
+        return file.data.decode(found).removeprefix("\ufeff"), notes
     except UnicodeError as error:
         where = getattr(error, "start", 0)
         line = file.data[:where].count(b"\n") + 1
@@ -49,13 +49,6 @@ def decode(file: Opened, encoding: str | None) -> tuple[str, list[str]]:
             f"{file.path} is not text in {found}: line {line} holds the bytes {file.data[where : where + 4]!r}; "
             "--encoding names the right one"
         ) from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(
-            f"{file.path} is no text, or not in {found}: line {line} holds a NUL character; --encoding names the right "
-            "encoding"
-        )
-    return text, notes
 
 
 def _utf_16_without_mark(data: bytes) -> str | None:
