@@ -177,6 +177,7 @@ def test_docstrings_are_read_as_text(parts):
     assert lines[2:6] == [".. code-block:: text", "   :class: equation", "", "   loss = |x|"]
     assert ".. rubric:: Raises" in lines
     assert lines[-1] == ">>> a_ | b"
+    assert docstrings.escaped("    classes_: (C,). n_iter_: epochs") == r"    classes_: (C,). n_iter\_: epochs"
     assert docstrings.escaped("classes_ and `kept_`, |x|") == r"classes\_ and `kept_`, \|x\|"
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 MARKUP = re.compile(r"(?<=\w)_(?!\w)|\|")  # a name_ would be a link, |x| a substitution
 
+ATTRIBUTE = re.compile(r"\s*\w+_(?:, \w+_)*(?::|$)")  # "classes_: the labels": a name there, no link
+
 
 def setup(app: Sphinx) -> None:
     """Read every docstring before napoleon does."""
@@ -25,9 +27,11 @@ def escaped(line: str) -> str:
     """Escape what is not meant as markup, outside backquotes and code."""
     if line.lstrip().startswith((">>>", "...")):
         return line
-    pieces = line.split("`")
+    attribute = ATTRIBUTE.match(line)
+    head = attribute[0] if attribute else ""
+    pieces = line[len(head) :].split("`")
     pieces[::2] = [MARKUP.sub(r"\\\g<0>", piece) for piece in pieces[::2]]
-    return "`".join(pieces)
+    return head + "`".join(pieces)
 
 
 def apart(lines: list[str]) -> list[str]:
