@@ -138,9 +138,11 @@ def test_the_pictures_oracle(parts):
 
 def test_the_house_has_every_room(parts, monkeypatch):
     house = importlib.import_module("parts.drawings.house")
-    assert house.homeless() == set(), "docs/parts/drawings/house.py: on which floor are these?"
+    private = {name for name in house.homeless() if name.startswith("_")}
+    assert private == set(), "docs/parts/drawings/house.py: on which floor are these?"
     monkeypatch.setattr(house, "BESIDE", ())
-    assert {"errors", "cli"} <= house.homeless()
+    assert {"errors", "cli", "_info"} <= house.homeless()
+    assert "cli" in house.standing()[0][1]
 
 
 def test_pictures_of_speed_read_the_results(parts):
@@ -187,3 +189,14 @@ def test_both_readmes_say_the_same():
     assert len(re.findall(r"^\|", english, re.M)) == len(re.findall(r"^\|", chinese, re.M))
     code = [[re.sub(r"\s+#.*", "", block.text) for block in blocks(page)] for page in READMES]
     assert code[0] == code[1]
+
+
+def test_the_number_of_rules_is_right_wherever_it_is_told():
+    rules = len(crossent.checks.RULES)
+    for page, said in [
+        (READMES[0], f"[{rules - 2} more](docs/rules.md)"),
+        (READMES[1], f"[另外 {rules - 2} 种错误](docs/rules.md)"),
+        (DOCS / "index.md", f"[{rules} mistakes](check.md)"),
+        (DOCS / "zh" / "index.md", f"[{rules} 种错误](mistakes.md)"),
+    ]:
+        assert said in page.read_text(encoding="utf-8"), named(page)

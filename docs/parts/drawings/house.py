@@ -34,7 +34,7 @@ BESIDE = (
 
 
 def homeless() -> set[str]:
-    """The files and folders that are on no floor."""
+    """The files and folders that are on no floor: a public one goes to the top, a private one must be given its place."""
     exists = {path.stem for path in SOURCE.iterdir() if path.is_dir() or path.suffix == ".py"}
     return exists - {name for _, names in FLOORS for name in names} - {*BESIDE, "__init__", "__main__", "__pycache__"}
 
@@ -43,6 +43,7 @@ def standing() -> list[tuple[str, list[str]]]:
     """The floors, with the files and folders that there are."""
     exists = {path.stem for path in SOURCE.iterdir() if path.is_dir() or path.suffix == ".py"}
     floors = [(what, [name for name in names if name in exists]) for what, names in FLOORS]
+    floors[0][1].extend(sorted(name for name in homeless() if not name.startswith("_")))
     return [(what, names) for what, names in floors if names]
 
 
