@@ -34,7 +34,7 @@ BESIDE = (
 
 
 def homeless() -> set[str]:
-    """The files and folders that are on no floor: a public one goes to the top, a private one must be given its place."""
+    """The files and folders that are on no floor: public ones go to the top, private ones must be given a place."""
     exists = {path.stem for path in SOURCE.iterdir() if path.is_dir() or path.suffix == ".py"}
     return exists - {name for _, names in FLOORS for name in names} - {*BESIDE, "__init__", "__main__", "__pycache__"}
 
