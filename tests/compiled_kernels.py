@@ -24,6 +24,7 @@ from triton.runtime.jit import JITFunction
 
 from crossent import _reduction
 from crossent._call import options as call_options
+from crossent._call.canonical import Elements
 from crossent._door import rows as door
 from crossent.backends import triton as room
 
@@ -130,9 +131,7 @@ def rest(recorder: Recorder) -> None:
     room.logsumexp(x)
     room.nll(canonical(x, torch.zeros(ROWS, dtype=torch.int64), label_smoothing=0.1))
     room.times(x, torch.ones(()), inplace=True)
-    call = call_options.Binary(
-        x, torch.ones_like(x), torch.ones(1000), torch.ones(1000), call_options.Options(**EVERY), x.dtype
-    )
+    call = Elements(x, torch.ones_like(x), torch.ones(1000), torch.ones(1000), call_options.Options(**EVERY), x.dtype)
     room.binary_cross_entropy_with_gradient(call)
 
 

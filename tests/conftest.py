@@ -22,7 +22,6 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton
 
-from crossent import _ways  # noqa: E402  # after the variable is set
 from crossent.backends.cpu import _extension  # noqa: E402
 from crossent.errors import OptionError  # noqa: E402
 
@@ -183,7 +182,7 @@ def kernels() -> Iterator[None]:
     """Triton's kernels for the tensors of DEVICE; the interpreter runs them in NumPy, which warns of infinities."""
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice encountered")
-        patch.setattr(_ways, "TRITON_DEVICES", (DEVICE,))
+        patch.setattr("crossent._torch.ways.DEVICES", (DEVICE,))
         patch.setattr("crossent._torch.short.eager", lambda x, y: False)
         yield
 

@@ -14,7 +14,7 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vjp,
 from torch.utils.checkpoint import checkpoint
 
 import crossent
-from crossent._linear import chunks
+from crossent._linear import block, chunks, passes
 from crossent._torch import linear as torch_linear
 
 DOUBLE = torch.float64
@@ -179,7 +179,7 @@ def test_16_a_forward_pass_alone_forms_no_gradient(grad_mode, monkeypatch) -> No
     monkeypatch.setattr(
         chunks, "_accumulate", lambda totals, *_, **__: fail() if any(t is not None for t in totals) else None
     )
-    monkeypatch.setattr(chunks.agnostic, "cross_entropy_with_gradient", fail)
+    monkeypatch.setattr(block.agnostic, "cross_entropy_with_gradient", fail)
     with grad_mode():
         value = LOSSES["every option"](*layer())
     assert not value.requires_grad
@@ -285,8 +285,8 @@ def test_12_the_same_where_the_host_cannot_count_the_rows(monkeypatch) -> None:
     """On a GPU the rows stay and are selected away."""
     selected, select = [], chunks._select
     monkeypatch.setattr(chunks, "active", lambda counts: None)
-    monkeypatch.setattr(chunks, "_of_those", lambda head, counts: head)
-    monkeypatch.setattr(chunks, "_on_host", lambda x: False)
+    monkeypatch.setattr(passes, "_of_those", lambda head, counts: head)
+    monkeypatch.setattr(block, "_on_host", lambda x: False)
     monkeypatch.setattr(chunks, "_select", lambda mask, x: selected.append(len(x)) or select(mask, x))
     for reduction in ("mean", "none"):
         selected.clear()
@@ -425,7 +425,7 @@ def test_opcheck(reduction, bias) -> None:
     options = Options(
         reduction=reduction, chunk_size=4, z_loss=0.1, linear_bias=b if bias else None, weight=CLASSES.float()
     )
-    call = linear_compiled._call(door.head("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
+    call = linear_compiled._call(door.layer("linear_cross_entropy", x, w, INDEX, options), (True, True, bias))
     library.opcheck(torch.ops.crossent.linear_cross_entropy.default, call)
     if reduction == "none":
         call = [part.detach() if isinstance(part, torch.Tensor) else part for part in call]

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from ._call.arrays import FLOATS, INTEGERS, describe, dtype_name, like, scalar, tracing, values
-from ._call.options import Options, Rows
+from ._call.canonical import Rows
+from ._call.options import Options
 from ._definition import Array, namespace
 from .errors import EmptyReductionError, OptionError
 

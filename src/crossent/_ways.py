@@ -1,29 +1,47 @@
-"""Which room for this array: one visible chain of ifs."""
+"""Which way a call takes, by its array library: the only chain of ifs (torch has a second one, `_torch`)."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
-import sys
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import _functions
-from ._call.arrays import is_jax, is_numpy, is_torch, tracing
-from ._call.options import Binary, Rows
-from ._definition import Array
+from . import _functions, _reduction
+from ._call.arrays import is_jax, is_numpy, is_torch, move_axis, scalar
+from ._call.canonical import Elements, Layer, Rows, RowStats
+from ._call.options import BinaryOptions, LinearLossOptions, LinearOptions, LinearStatsOptions, LossOptions, validated
+from ._definition import Array, namespace
+from ._door import layer as layers
+from ._door import rows as door
+from ._linear import passes
+from ._linear.layer import unattached, value_and_gradients, whole
+from .backends import agnostic, cpu
+from .backends.room import Functions, Room
+from .backends.room import statistics as told
 
-TRITON_DEVICES = ("cuda",)
+Given = Mapping[str, Any]
 
 
-def rules(x: Array) -> Any:
+_torch_ways: ModuleType | None = None
+
+
+def torch_way() -> ModuleType:
+    """Which way a tensor takes, imported when one is there. (torch.compile cannot trace functools.cache.)"""
+    global _torch_ways  # noqa: PLW0603
+    if _torch_ways is None:
+        from ._torch import ways
+
+        _torch_ways = ways
+    return _torch_ways
+
+
+def rules(x: Array) -> Functions:
     """The definition's functions, with their derivatives for the libraries that differentiate."""
     if is_torch(x):
-        from ._torch import softmax
-
-        return softmax
+        return torch_way().softmax  # type: ignore[no-any-return]
     if is_jax(x):
         from . import _jax
 
@@ -31,97 +49,200 @@ def rules(x: Array) -> Any:
     return _functions
 
 
-def room(rows: Rows) -> Any:
-    """The room that computes these rows: the C++ one where nothing is differentiated, else the one that always can."""
-    if on_gpu(rows.x):
-        return gpu()
-    if is_numpy(rows.x) or (fuses(rows.x, rows.q, rows.weight, rows.sample_weight) and not _wants_grad(rows.x)):
-        from .backends import cpu
-
-        return cpu if cpu.serves(rows) else agnostic()
-    return agnostic()
+def room(rows: Rows) -> Room:
+    """The room for rows of which nothing is differentiated but by the library itself."""
+    if is_torch(rows.x):
+        return torch_way().room(rows)  # type: ignore[no-any-return]
+    return cpu if is_numpy(rows.x) and cpu.serves(rows) else agnostic
 
 
-def loss_room(rows: Rows) -> Any:
-    """The same for a loss: torch.compile's graph has the C++ room as operators, which are differentiated."""
-    if is_torch(rows.x) and sys.modules["torch"].compiler.is_compiling():
-        from ._torch import compiled
-
-        return compiled if compiled.serves(rows) else agnostic()
-    return room(rows)
-
-
-def binary_room(call: Binary) -> Any:
-    """The room that computes these elements."""
-    if on_gpu(call.x):
-        return gpu()
-    if is_numpy(call.x):
-        from .backends import cpu
-
-        return cpu if cpu.serves_binary(call) else agnostic()
-    return agnostic()
-
-
-def on_gpu(x: Array) -> bool:
-    """Whether x is an eager torch tensor on a device that Triton has kernels for, outside of every transform."""
-    if not is_torch(x) or x.device.type not in TRITON_DEVICES or tracing(x) or not _has_triton():
-        return False
-    from torch.autograd import forward_ad
-
-    return forward_ad._current_level < 0
-
-
-@functools.cache
-def _has_triton() -> bool:
-    """Whether Triton is installed."""
-    return importlib.util.find_spec("triton") is not None
-
-
-def gpu() -> Any:
-    """The room of such tensors: Triton's kernels, tied to autograd."""
-    from ._torch import gpu as torch_gpu
-
-    return torch_gpu
-
-
-@functools.cache
-def quick() -> Any:
-    """The short way of plain calls on torch tensors, imported when torch is there."""
-    from ._torch import short
-
-    return short
-
-
-def plain_softmax(output: int, x: Array) -> Array:
-    """softmax or log_softmax over the last axis by the shortest way; None where x has to be looked at first."""
-    if type(x) is np.ndarray:
-        from .backends import cpu
-
-        return cpu.plain_softmax(output, x)
-    return quick().softmax(output, x) if is_torch(x) and not sys.modules["torch"].compiler.is_compiling() else None
-
-
-def agnostic() -> Any:
-    """The room that always works."""
-    from .backends import agnostic
-
-    return agnostic
-
-
-def _wants_grad(x: Array) -> bool:
-    """Whether autograd records what is done with a torch tensor."""
-    return bool(x.requires_grad) and sys.modules["torch"].is_grad_enabled()
-
-
-def fuses(x: Array, *others: Array) -> bool:
-    """Whether x is an eager torch tensor on the CPU, which has faster ways than torch's operations; see _torch.cpu."""
-    if not is_torch(x) or tracing(x) or on_gpu(x):
-        return False
-    from ._torch import cpu as torch_cpu
-
-    return torch_cpu.serves(x, *others)
-
-
-def quiet(x: Array) -> Any:
+def quiet(x: Array) -> contextlib.AbstractContextManager[None]:
     """NumPy's warnings off inside: the definition meets infinities knowingly, and selects what it takes of them."""
     return contextlib.nullcontext() if is_torch(x) or is_jax(x) else np.errstate(all="ignore")
+
+
+def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> Array:
+    """See crossent.cross_entropy."""
+    if weight is None and is_torch(input):
+        value = torch_way().short.cross_entropy(input, target, given)
+        if value is not None:
+            return value
+    options = validated("cross_entropy", weight, given, LossOptions)
+    return reduced(door.rows("cross_entropy", input, target, options))
+
+
+def reduced(rows: Rows) -> Array:
+    """The reduced loss of canonical rows, in the fastest way that serves them."""
+    if is_torch(rows.x):
+        return torch_way().cross_entropy(rows)
+    with quiet(rows.x):
+        loss, z_squared = room(rows).cross_entropy(rows, rules(rows.x))
+        return _reduction.reduce_rows(rows, loss, z_squared)
+
+
+def cross_entropy_with_grad(input: Array, target: Array, weight: Array, given: Given) -> tuple[Array, Array]:
+    """See crossent.cross_entropy_with_grad."""
+    name, torch_tensors = "cross_entropy_with_grad", is_torch(input)
+    if weight is None and torch_tensors:
+        made: tuple[Array, Array] | None = torch_way().short.with_gradient(input, target, given)
+        if made is not None:
+            return made
+    rows = door.rows(name, input, target, validated(name, weight, given, LossOptions))
+    value, gradient = torch_way().cross_entropy_with_gradient(rows) if torch_tensors else _with_gradient(rows)
+    gradient = move_axis(gradient, -1, rows.axis)
+    if not rows.options.inplace:
+        return value, gradient
+    if gradient is not rows.x:
+        into = input.detach() if torch_tensors else input
+        into[...] = gradient
+    return value, input
+
+
+def _with_gradient(rows: Rows) -> tuple[Array, Array]:
+    """The reduced loss and its derivative by x, in x's dtype, classes last."""
+    with quiet(rows.x):
+        loss, z_squared, gradient = room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
+        return _reduction.reduce_rows(rows, loss, z_squared), gradient
+
+
+def nll(rows: Rows) -> Array:
+    """The reduced negative log-likelihood of rows of log-probabilities."""
+    with quiet(rows.x):
+        loss = torch_way().nll(rows) if is_torch(rows.x) else agnostic.nll(rows)
+        return _reduction.reduce_rows(rows, loss, None)
+
+
+def statistics(rows: Rows) -> RowStats:
+    """What canonical rows tell; see crossent.row_stats."""
+    with quiet(rows.x):
+        return told(rows, room(rows), rules(rows.x))
+
+
+def plain_softmax(output: int, x: Array) -> Array | None:
+    """softmax or log_softmax over the last axis by the shortest way; None where x has to be looked at first."""
+    if type(x) is np.ndarray:
+        return cpu.plain_softmax(output, x)
+    return torch_way().softmax.plain(output, x) if is_torch(x) else None
+
+
+def binary_cross_entropy_with_logits(input: Array, target: Array, weight: Array, given: Given) -> Array:
+    """See crossent.binary_cross_entropy_with_logits."""
+    name, torch_tensors = "binary_cross_entropy_with_logits", is_torch(input)
+    if weight is None and torch_tensors:
+        value = torch_way().short.binary(input, target, given)
+        if value is not None:
+            return value
+    call = door.binary(name, input, target, validated(name, weight, given, BinaryOptions))
+    if torch_tensors:
+        return torch_way().binary_cross_entropy_with_logits(call)
+    with quiet(call.x):
+        loss = _elements_room(call).binary_cross_entropy_with_logits(call, rules(call.x))
+        return _reduction.reduce_elements(loss, call.options, call.dtype)
+
+
+def _elements_room(call: Elements) -> Room:
+    """The room that computes elements of arrays other than torch's."""
+    return cpu if is_numpy(call.x) and cpu.serves_binary(call) else agnostic
+
+
+def binary_with_gradient(input: Array, target: Array, weight: Array, given: Given) -> tuple[Array, Array]:
+    """See crossent.binary.loss_and_gradient."""
+    name, torch_tensors = "binary_cross_entropy_with_logits", is_torch(input)
+    if weight is None and torch_tensors:
+        made: tuple[Array, Array] | None = torch_way().short.binary_with_gradient(input, target, given)
+        if made is not None:
+            return made
+    call = door.binary(name, input, target, validated(name, weight, given, BinaryOptions))
+    if torch_tensors:
+        pair: tuple[Array, Array] = torch_way().binary_with_gradient(call)
+        return pair
+    with quiet(call.x):
+        loss, gradient = agnostic.binary_cross_entropy_with_gradient(call)
+        gradient = gradient * _reduction.element_scale(loss, call.options)
+        value = _reduction.reduce_elements(loss, call.options, call.dtype)
+        return value, namespace(call.x).astype(gradient, call.x.dtype, copy=False)
+
+
+def _layer(function: str, input: Any, linear_weight: Any, target: Any, given: Given, allowed: type) -> Layer:
+    """The validated call; None for ignore_index is torch's way to leave it at -100."""
+    own = {name: value for name, value in given.items() if not (name == "ignore_index" and value is None)}
+    chosen = validated(function, own.pop("weight", None), own, allowed)
+    return layers.layer(function, input, linear_weight, target, chosen, needs_target=allowed is not LinearStatsOptions)
+
+
+def _by_chunks(layer: Layer) -> bool:
+    """Whether the arrays are NumPy's, and the layer one of a row of classes."""
+    return is_numpy(layer.x) and layer.weight.ndim == 2
+
+
+def _torch_linear() -> ModuleType:
+    """The linear losses of tensors."""
+    from ._torch import linear
+
+    return linear
+
+
+def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, given: Given, options: Any) -> Any:
+    """See crossent.linear_cross_entropy; `options` are torch's."""
+    if options is None and is_torch(input) and is_torch(target):
+        value = _torch_linear().short_cross_entropy(input, linear_weight, target, given)
+        if value is not None:
+            return value
+    size = getattr(options, "batch_chunk_size", None)
+    given = given if size is None else {"chunk_size": size, **given}
+    call = _layer("linear_cross_entropy", input, linear_weight, target, given, LinearLossOptions)
+    if is_torch(call.x):
+        return _torch_linear().cross_entropy(call)
+    stats = call.rows.options.return_stats
+    if not _by_chunks(call):
+        value = reduced(whole(call))
+        return (value, statistics(whole(call, every_row=True))) if stats else value
+    done = passes.forward(call, stats=stats)
+    value = scalar(done.value)
+    return (value, _told(call, done.loss, done.stats)) if stats else value
+
+
+def linear_cross_entropy_with_grad(
+    input: Any, linear_weight: Any, target: Any, given: Given
+) -> tuple[Array, list[Array]]:
+    """See crossent.linear_cross_entropy_with_grad."""
+    name = "linear_cross_entropy_with_grad"
+    call = unattached(_layer(name, input, linear_weight, target, given, LinearOptions))
+    if is_torch(call.x):
+        value, parts = _torch_linear().value_and_gradients(call)
+    elif _by_chunks(call):
+        value, parts = passes.value_and_gradients(call)
+    else:
+        value, parts = value_and_gradients(call, _with_gradient)
+    return value, [_shifted_back(call, parts[0]), *parts[1:]]
+
+
+def _shifted_back(layer: Layer, by_input: Array) -> Array:
+    """The derivative by the whole input: 0 at the last positions, which predict nothing."""
+    shift, xp = layer.rows.options.shift, namespace(by_input)
+    if not shift:
+        return by_input
+    shape = (*by_input.shape[:-2], shift, by_input.shape[-1])
+    last = xp.zeros(shape, dtype=by_input.dtype, device=getattr(by_input, "device", None))
+    return xp.concat([by_input, last], axis=-2)
+
+
+def linear_row_stats(input: Any, linear_weight: Any, target: Any, given: Given) -> RowStats:
+    """See crossent.linear_row_stats."""
+    call = _layer("linear_row_stats", input, linear_weight, target, given, LinearStatsOptions)
+    if is_torch(call.x):
+        stats: RowStats = _torch_linear().row_stats(call)
+        return stats
+    if not _by_chunks(call):
+        return statistics(whole(call, every_row=True))
+    if target is None:
+        return _told(call, None, passes.statistics(call))
+    done = passes.forward(call, stats=True)
+    return _told(call, done.loss, done.stats)
+
+
+def _told(layer: Layer, loss: Array, stats: tuple[Array, ...]) -> RowStats:
+    """The statistics of NumPy's chunks in the result's dtype."""
+    parts = [loss, *stats]
+    kinds = [part if part is None or k == 3 else part.astype(layer.rows.dtype) for k, part in enumerate(parts)]
+    return RowStats(*(None if part is None else scalar(part) for part in kinds))

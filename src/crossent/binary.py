@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _reduction, _ways
-from ._call.arrays import is_torch
-from ._call.options import Binary, BinaryOptions, Call, ProbabilityOptions, signature_of, validated
-from ._definition import Array, namespace
-from ._door import misuse
+from ._call.canonical import Call
+from ._call.options import BinaryOptions, ProbabilityOptions, signature_of, validated
+from ._definition import Array
 from ._door import rows as door
-from ._door.targets import is_compiling
+from .backends import agnostic
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,34 +68,7 @@ def binary_cross_entropy_with_logits(
     ----------
     D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B, 1958.
     """
-    name = "binary_cross_entropy_with_logits"
-    if weight is None and is_torch(input) and not is_compiling():
-        value = _ways.quick().binary(input, target, options, sys.modules[__name__])
-        if value is not None:
-            misuse.look_afterwards(name, input, target, options)
-            return value
-    given = validated(name, weight, options, BinaryOptions)
-    call = door.binary(name, input, target, given)
-    if _ways.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
-        from ._torch import cpu as torch_cpu
-
-        return torch_cpu.binary_cross_entropy_with_logits(call, lambda x: _elements(call._replace(x=x)))
-    return _elements(call)
-
-
-def differentiable(input: Array, target: Array, options: Any) -> Array:
-    """The reduced loss in torch's own operations, for derivatives of every order."""
-    name = "binary_cross_entropy_with_logits"
-    return _elements(door.binary(name, input, target, validated(name, None, options, BinaryOptions)))
-
-
-def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
-    """The derivative by input of the reduced loss times a cotangent."""
-    from ._torch import cpu as torch_cpu
-
-    name = "binary_cross_entropy_with_logits"
-    call = door.binary(name, input, target, validated(name, None, options, BinaryOptions))
-    return torch_cpu.binary_gradient_for(call, cotangent)
+    return _ways.binary_cross_entropy_with_logits(input, target, weight, options)
 
 
 def loss_and_gradient(
@@ -110,30 +81,7 @@ def loss_and_gradient(
     Parameters and errors are those of `binary_cross_entropy_with_logits`; with reduction="none" the derivative of each
     element's own loss is given.
     """
-    name = "binary_cross_entropy_with_logits"
-    if weight is None and is_torch(input) and not is_compiling():
-        result: tuple[Array, Array] | None = _ways.quick().binary_with_gradient(input, target, options)
-        if result is not None:
-            return result
-    call = door.binary(name, input, target, validated(name, weight, options, BinaryOptions))
-    if _ways.fuses(call.x, call.y, call.weight, call.pos_weight, call.options.denominator):
-        from ._torch import cpu as torch_cpu
-
-        value, gradient = torch_cpu.binary_with_gradient(call)
-        return value, namespace(call.x).asarray(gradient, dtype=call.x.dtype)
-    with _ways.quiet(call.x):
-        room = _ways.gpu() if _ways.on_gpu(call.x) else _ways.agnostic()
-        loss, gradient = room.binary_cross_entropy_with_gradient(call)
-        gradient = gradient * _reduction.element_scale(loss, call.options)
-        value = _reduction.reduce_elements(loss, call.options, call.dtype)
-        return value, namespace(call.x).astype(gradient, call.x.dtype, copy=False)
-
-
-def _elements(call: Binary) -> Array:
-    """The reduced loss, in the operations of the array's library."""
-    with _ways.quiet(call.x):
-        loss = _ways.binary_room(call).binary_cross_entropy_with_logits(call, _ways.rules(call.x))
-        return _reduction.reduce_elements(loss, call.options, call.dtype)
+    return _ways.binary_with_gradient(input, target, weight, options)
 
 
 @signature_of(ProbabilityOptions)
@@ -177,5 +125,5 @@ def binary_cross_entropy(
         fix = "for logits use binary_cross_entropy_with_logits"
         door.check_unit_interval(Call(name, call.x, call.y, given), "probs", call.x, fix)
     with _ways.quiet(call.x):
-        loss = _ways.agnostic().binary_cross_entropy(call)
+        loss = agnostic.binary_cross_entropy(call)
         return _reduction.reduce_elements(loss, call.options, call.dtype)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _reduction, _ways, losses
-from ._call.arrays import is_numpy, is_torch, move_axis, scalar
-from ._call.options import LinearLossOptions, LinearOptions, LinearStatsOptions, signature_of, validated
-from ._definition import Array, namespace
-from ._door.layer import Head, head, selected, unattached, whole
-from ._door.targets import is_compiling
-from ._linear import chunks
+from . import _ways
+from ._call.arrays import scalar
+from ._call.canonical import RowStats
+from ._call.options import LinearLossOptions, LinearOptions, LinearStatsOptions, signature_of
+from ._definition import Array
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -93,24 +90,7 @@ def linear_cross_entropy(
     E. Wijmans et al., "Cut your losses in large-vocabulary language models", 2025; P.-L. Hsu et al., "Liger kernel:
     efficient Triton kernels for LLM training", 2025.
     """
-    if options is None and is_torch(input) and is_torch(target) and not is_compiling():
-        from ._torch import linear as torch_linear
-
-        value = torch_linear.quick(input, linear_weight, target, {**given})
-        if value is not None:
-            return value
-    call = _head("linear_cross_entropy", input, linear_weight, target, {**_sized(options), **given}, LinearLossOptions)
-    if is_torch(call.x):
-        from ._torch import linear as torch_linear
-
-        return torch_linear.cross_entropy(call)
-    stats = call.rows.options.return_stats
-    if not _by_chunks(call):
-        value = losses.reduced(whole(call))
-        return (value, _whole_stats(call)) if stats else value
-    done = chunks.forward(call, stats=stats)
-    value = scalar(done.value)
-    return (value, _stats(call, done.loss, done.stats)) if stats else value
+    return _ways.linear_cross_entropy(input, linear_weight, target, given, options)
 
 
 @signature_of(LinearOptions)
@@ -147,15 +127,14 @@ def linear_cross_entropy_with_grad(
     ----------
     See `linear_cross_entropy`.
     """
-    call = unattached(_head("linear_cross_entropy_with_grad", input, linear_weight, target, {**given}, LinearOptions))
-    value, parts = _value_and_gradients(call)
-    return scalar(value), LinearGradients(_shifted_back(call, parts[0]), *parts[1:])
+    value, parts = _ways.linear_cross_entropy_with_grad(input, linear_weight, target, given)
+    return scalar(value), LinearGradients(*parts)
 
 
 @signature_of(LinearStatsOptions)
 def linear_row_stats(
     input: Array, linear_weight: Array, target: Array = None, **given: Unpack[LinearStatsOptions]
-) -> losses.RowStats:
+) -> RowStats:
     """What each row of a linear layer's logits tells, without the logits: see `row_stats`.
 
     lse = m + log1p(r),  entropy = log1p(r) − u/(1 + r),  confidence = 1/(1 + r)  of the rows z = x·Wᵀ + b
@@ -185,81 +164,4 @@ def linear_row_stats(
     ----------
     See `row_stats` and `linear_cross_entropy`.
     """
-    call = _head("linear_row_stats", input, linear_weight, target, {**given}, LinearStatsOptions)
-    if is_torch(call.x):
-        from ._torch import linear as torch_linear
-
-        return torch_linear.row_stats(call)
-    if not _by_chunks(call):
-        return _whole_stats(call)
-    if target is None:
-        return _stats(call, None, chunks.statistics(call))
-    done = chunks.forward(call, stats=True)
-    return _stats(call, done.loss, done.stats)
-
-
-def _head(function: str, input: Any, linear_weight: Any, target: Any, given: dict[str, Any], allowed: type) -> Head:
-    """The validated call; None for ignore_index is torch's way to leave it at -100."""
-    if given.get("ignore_index", 0) is None:
-        del given["ignore_index"]
-    chosen = validated(function, given.pop("weight", None), given, allowed)
-    return head(function, input, linear_weight, target, chosen, needs_target=allowed is not LinearStatsOptions)
-
-
-def _shifted_back(call: Head, by_input: Array) -> Array:
-    """The derivative by the whole input: 0 at the last positions, which predict nothing."""
-    shift, xp = call.rows.options.shift, namespace(by_input)
-    if not shift:
-        return by_input
-    shape = (*by_input.shape[:-2], shift, by_input.shape[-1])
-    last = xp.zeros(shape, dtype=by_input.dtype, device=getattr(by_input, "device", None))
-    return xp.concat([by_input, last], axis=-2)
-
-
-def _sized(options: Any) -> dict[str, Any]:
-    """The chunk size that torch's options name."""
-    size = getattr(options, "batch_chunk_size", None)
-    return {} if size is None else {"chunk_size": size}
-
-
-def _by_chunks(call: Head) -> bool:
-    """Whether the arrays are NumPy's, and the layer one of a row of classes."""
-    return is_numpy(call.x) and call.weight.ndim == 2
-
-
-def _stats(call: Head, loss: Array, told: Any) -> losses.RowStats:
-    """The statistics in the result's dtype."""
-    parts = [loss, *told]
-    kinds = [part if part is None or k == 3 else part.astype(call.rows.dtype) for k, part in enumerate(parts)]
-    return losses.RowStats(*(None if part is None else scalar(part) for part in kinds))
-
-
-def _whole_stats(call: Head) -> losses.RowStats:
-    """The statistics of all the logits."""
-    return losses.statistics(whole(call, every_row=True))
-
-
-def _value_and_gradients(call: Head) -> tuple[Array, list[Array]]:
-    """The value and the derivatives by x, W and b, in the way that serves the arrays."""
-    if is_torch(call.x):
-        from ._torch import linear as torch_linear
-
-        if torch_linear.serves(call):
-            return torch_linear.value_and_gradients(call)
-    return chunks.value_and_gradients(call) if _by_chunks(call) else _defined(call)
-
-
-def _defined(call: Head) -> tuple[Array, list[Array]]:
-    """The value and the derivatives from all the logits, in the operations of any array library."""
-    xp, rows = namespace(call.x), whole(call)
-    with _ways.quiet(call.x):
-        loss, square, z = _ways.room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
-        value = _reduction.reduce_rows(rows, loss, square)
-    z = move_axis(z, -1, call.x.ndim - 1)
-    z = xp.reshape(z, (-1, math.prod(call.weight.shape[:-1])))
-    x, weight = (
-        xp.astype(xp.reshape(p, (-1, p.shape[-1])), z.dtype, copy=False) for p in (selected(call), call.weight)
-    )
-    parts = [xp.matmul(z, weight), xp.matmul(xp.matrix_transpose(z), x)]
-    parts.append(None if call.bias is None else xp.sum(z, axis=0))
-    return value, chunks.rounded(call, parts)
+    return _ways.linear_row_stats(input, linear_weight, target, given)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from . import _reduction, _ways
-from ._call.arrays import detached, is_torch, move_axis, readable, scalar
-from ._call.options import LossOptions, NLLOptions, Rows, StatsOptions, signature_of, validated
+from . import _ways
+from ._call.arrays import detached, readable
+from ._call.canonical import Rows, RowStats
+from ._call.options import LossOptions, NLLOptions, StatsOptions, signature_of, validated
 from ._definition import Array, namespace
-from ._door import misuse
 from ._door import rows as door
-from ._door.targets import is_compiling, warn
+from ._door.targets import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -23,17 +22,6 @@ __all__ = [
     "nll_loss",
     "row_stats",
 ]
-
-
-class RowStats(NamedTuple):
-    """What `row_stats` returns; each has the shape of the rows, `loss` and `target_log_prob` need a target."""
-
-    loss: Array
-    lse: Array
-    entropy: Array
-    prediction: Array
-    confidence: Array
-    target_log_prob: Array
 
 
 @signature_of(LossOptions)
@@ -123,81 +111,7 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B, 1952; smoothing: C. Szegedy et al.,
     "Rethinking the Inception architecture", 2016; z-loss: B. Zoph et al., "ST-MoE", 2022.
     """
-    if weight is None and is_torch(input) and not is_compiling():
-        value = _ways.quick().cross_entropy(input, target, options, sys.modules[__name__])
-        if value is not None:
-            misuse.look_afterwards("cross_entropy", input, target, options)
-            return value
-    given = validated("cross_entropy", weight, options, LossOptions)
-    return reduced(door.rows("cross_entropy", input, target, given))
-
-
-def reduced(rows: Rows) -> Array:
-    """The reduced loss of canonical rows, in the fastest way that serves them."""
-    if rows.options.inplace and is_torch(rows.x) and rows.x.requires_grad:
-        return _in_place(rows)
-    if _fuses(rows):
-        from ._torch import cpu as torch_cpu
-
-        return torch_cpu.cross_entropy(rows, lambda x: composed(rows._replace(x=x)))
-    if _ways.on_gpu(rows.x) and _ways.gpu().fuses(rows):
-        return _ways.gpu().reduced_cross_entropy(rows, _ways.rules(rows.x))
-    return composed(rows)
-
-
-def _plain_rows(input: Array, target: Array, options: Any) -> Rows:
-    """The rows of a plain call."""
-    return door.rows("cross_entropy", input, target, validated("cross_entropy", None, options, LossOptions))
-
-
-def differentiable(input: Array, target: Array, options: Any) -> Array:
-    """The reduced loss in torch's own operations, for derivatives of every order."""
-    return composed(_plain_rows(input, target, options))
-
-
-def gradient_for(input: Array, target: Array, cotangent: Array, options: Any) -> Array:
-    """The derivative by input of the reduced loss times a cotangent."""
-    from ._torch import cpu as torch_cpu
-
-    return torch_cpu.gradient_for(_plain_rows(input, target, options), cotangent)
-
-
-def composed(rows: Rows) -> Array:
-    """The reduced loss, in the operations of the array's library."""
-    with _ways.quiet(rows.x):
-        loss, z_squared = _ways.loss_room(rows).cross_entropy(rows, _ways.rules(rows.x))
-        return _reduction.reduce_rows(rows, loss, z_squared)
-
-
-def _in_place(rows: Rows) -> Array:
-    """The loss of a torch tensor, its gradient written over it."""
-    from ._torch.functions import InPlace
-
-    value, gradient = _value_and_gradient(_detached(rows))
-    apply: Any = InPlace.apply
-    return apply(rows.x.movedim(-1, rows.axis), value, gradient, rows.axis)
-
-
-def _detached(rows: Rows) -> Rows:
-    """The same rows without autograd's history."""
-    return rows._replace(**{name: detached(part) for name, part in rows._asdict().items()})
-
-
-def _value_and_gradient(rows: Rows) -> tuple[Array, Array]:
-    """The reduced loss and its derivative by x, in x's dtype, classes last."""
-    if _fuses(rows):
-        from ._torch import cpu as torch_cpu
-
-        value, gradient = torch_cpu.with_gradient(rows)
-        return value, gradient if gradient is rows.x else namespace(rows.x).asarray(gradient, dtype=rows.x.dtype)
-    with _ways.quiet(rows.x):
-        loss, z_squared, gradient = _ways.room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
-        return _reduction.reduce_rows(rows, loss, z_squared), gradient
-
-
-def _fuses(rows: Rows) -> bool:
-    """Whether the call is an eager one on torch tensors of the CPU; see _torch.cpu."""
-    return _ways.fuses(rows.x, rows.q, rows.weight, rows.sample_weight, rows.where, rows.options.denominator)
+    return _ways.cross_entropy(input, target, weight, options)
 
 
 @signature_of(LossOptions)
@@ -231,21 +145,7 @@ def cross_entropy_with_grad(
     ----------
     See `cross_entropy`.
     """
-    if weight is None and is_torch(input) and not is_compiling():
-        result: tuple[Array, Array] | None = _ways.quick().with_gradient(input, target, options)
-        if result is not None:
-            misuse.look_afterwards("cross_entropy_with_grad", input, target, options)
-            return result
-    given = validated("cross_entropy_with_grad", weight, options, LossOptions)
-    rows = door.rows("cross_entropy_with_grad", input, target, given)
-    value, gradient = _value_and_gradient(_detached(rows))
-    gradient = move_axis(gradient, -1, rows.axis)
-    if not rows.options.inplace:
-        return value, gradient
-    if gradient is not rows.x:
-        into = input.detach() if is_torch(input) else input
-        into[...] = gradient
-    return value, input
+    return _ways.cross_entropy_with_grad(input, target, weight, options)
 
 
 @signature_of(NLLOptions)
@@ -283,8 +183,7 @@ def nll_loss(log_probs: Array, target: Array, weight: Array = None, **options: U
     rows = door.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
     with _ways.quiet(rows.x):
         _warn_of_positive(rows)
-        room = _ways.gpu() if _ways.on_gpu(rows.x) else _ways.agnostic()
-        return _reduction.reduce_rows(rows, room.nll(rows), None)
+    return _ways.nll(rows)
 
 
 def _warn_of_positive(rows: Rows) -> None:
@@ -334,18 +233,4 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
     """
     given = validated("row_stats", weight, options, StatsOptions)
-    return statistics(door.rows("row_stats", input, target, given, needs_target=False))
-
-
-def statistics(rows: Rows) -> RowStats:
-    """What canonical rows tell; see `row_stats`."""
-    xp = namespace(rows.x)
-
-    def out(value: Array) -> Array:
-        return value if value is None else scalar(xp.astype(value, rows.dtype, copy=False))
-
-    room, rules = _ways.room(rows), _ways.rules(rows.x)
-    with _ways.quiet(rows.x):
-        lse, entropy, prediction, confidence = room.moments(rows, rules)
-        loss, log_prob = (None, None) if rows.y is None and rows.q is None else room.target_losses(rows, rules)
-    return RowStats(out(loss), out(lse), out(entropy), scalar(prediction), out(confidence), out(log_prob))
+    return _ways.statistics(door.rows("row_stats", input, target, given, needs_target=False))

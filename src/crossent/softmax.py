@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from . import _functions, _ways
 from ._call.arrays import as_float_array, move_axis, scalar
-from ._call.options import Options, Rows, in_range, shown
+from ._call.canonical import Rows
+from ._call.options import Options, in_range, shown
 from ._definition import Array, namespace, wide
 from ._door import rows as door
 from ._door.axes import NOT_GIVEN, Classes, classes, either

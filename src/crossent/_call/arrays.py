@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
@@ -150,13 +151,24 @@ def _check_device(x: Array, other: Array, name: str) -> None:
         raise ArrayTypeError(f"{text}: move it with {name}.to({str(x.device)!r})")
 
 
+_watched: Callable[[], bool] | None = None
+
+
+def _torch_is_watched() -> bool:
+    """See _torch.state.watched, which is imported when a tensor is there."""
+    global _watched  # noqa: PLW0603
+    if _watched is None:
+        from .._torch.state import watched
+
+        _watched = watched
+    return _watched()
+
+
 def tracing(x: Array) -> bool:
     """Whether x stands for values that are not there yet: torch.compile, torch.func, jax.jit, meta tensors."""
     if is_torch(x):
         torch = sys.modules["torch"]
-        if torch.compiler.is_compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter) or x.is_meta:
-            return True
-        return torch._C._functorch.peek_interpreter_stack() is not None
+        return type(x) not in (torch.Tensor, torch.nn.Parameter) or x.is_meta or _torch_is_watched()
     return is_jax(x) and isinstance(x, sys.modules["jax"].core.Tracer)
 
 

@@ -8,7 +8,7 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, get_type_hints
 
 from .._definition import Array, namespace
 from ..errors import OptionError, UnknownOptionError
@@ -144,61 +144,6 @@ class Options:
     chunk_size: int | None = None
     recompute: bool = True
     return_stats: bool = False
-
-
-class Rows(NamedTuple):
-    """A validated call, in the form that rooms take: the class axis last, one of y and q given.
-
-    x (…, C) logits in the caller's dtype; y (…) class indices or q (…, C) probabilities; live (…) false where a row is
-    ignored (None: all count); `known`: every y has been seen to be a class or ignored; weight (C,), sample_weight (…),
-    where (…, C) or None; `axis` is where the classes were;
-    sums in `sum_dtype`, results in `dtype`.
-    """
-
-    x: Array
-    y: Array
-    q: Array
-    live: Array
-    weight: Array
-    sample_weight: Array
-    where: Array
-    options: Options
-    known: bool
-    axis: int
-    sum_dtype: Any
-    dtype: Any
-
-
-class Binary(NamedTuple):
-    """A validated call of a binary loss: x in the caller's dtype, the rest in that of the sums; results in `dtype`."""
-
-    x: Array
-    y: Array
-    weight: Array
-    pos_weight: Array
-    options: Options
-    dtype: Any
-
-
-class Call(NamedTuple):
-    """A call as messages restate it: "cross_entropy(input float32 (8, 10), target int64 (8,), reduction='sum')"."""
-
-    function: str
-    input: Array
-    target: Array
-    options: Options
-    linear_weight: Array = None
-
-    def __str__(self) -> str:
-        words = [f"input {describe(self.input)}"]
-        words += [] if self.linear_weight is None else [f"linear_weight {describe(self.linear_weight)}"]
-        words += [] if self.target is None else [f"target {describe(self.target)}"]
-        for name, value in vars(self.options).items():
-            if hasattr(value, "shape"):
-                words.append(f"{name} {describe(value)}")
-            elif value is not None and value != getattr(Options, name):
-                words.append(f"{name}={value!r}")
-        return f"{self.function}({', '.join(words)})"
 
 
 # what has another default in some functions: torch's binary losses ignore nothing

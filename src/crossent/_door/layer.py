@@ -1,4 +1,4 @@
-"""The door of the linear losses: a call is checked once and becomes a Head, a linear layer with its rows.
+"""The door of the linear losses: a call is checked once and becomes a Layer, a linear layer with its rows.
 
 The rows are those of `_door.rows`, checked on a stand-in of the logits' shape that has no memory: the messages, the
 options and the canonical form are the same as `cross_entropy`'s.
@@ -6,42 +6,23 @@ options and the canonical form are the same as `cross_entropy`'s.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .._call.arrays import as_float_array, describe, detached, dtype_name, is_numpy, is_torch, like, move_axis
-from .._call.options import Call, Options, Rows
+from .._call.arrays import as_float_array, describe, dtype_name, is_numpy, is_torch, like
+from .._call.canonical import Call, Layer
+from .._call.options import Options
 from .._definition import Array, namespace
 from ..errors import DtypeError, ShapeError
 from . import rows as door
 
 
-class Head(NamedTuple):
-    """A validated linear layer and its rows: logits = x·Wᵀ + b.
-
-    x (…, D), weight (C, …, D), bias (C, …) or None, in the caller's dtype and layout; `rows` as canonical, but its x
-    stands in for the logits; the products and the logits are of `dtype`.
-    """
-
-    x: Array
-    weight: Array
-    bias: Array
-    rows: Rows
-    dtype: Any
-
-    @property
-    def classes(self) -> int:
-        """C."""
-        return int(self.weight.shape[0])
-
-
-def head(
+def layer(
     function: str, input: Any, linear_weight: Any, target: Any, options: Options, *, needs_target: bool = True
-) -> Head:
+) -> Layer:
     """The canonical form of a linear loss: everything about the call checked."""
     x = as_float_array(input, "input")
     weight = like(x, as_float_array(linear_weight, "linear_weight"), "linear_weight")
@@ -58,7 +39,7 @@ def head(
     rows = door.canonical(
         call, _stand_in(x, shape, casts or x.dtype), target, x.ndim - 1, dataclasses.replace(options, axis=-1)
     )
-    return Head(x, weight, bias, rows, casts or _product_dtype(x))
+    return Layer(x, weight, bias, rows, casts or _product_dtype(x))
 
 
 def _check_layer(call: Call, x: Array, weight: Array) -> None:
@@ -141,60 +122,3 @@ def _shifted(call: Call, x: Array, target: Array, options: Options) -> tuple[Arr
 def _of_target(options: Options) -> dict[str, Any]:
     """The options that are shifted with the target."""
     return {"sample_weight": options.sample_weight, "where": options.where}
-
-
-def counted(rows: Rows) -> Array:
-    """Where a row is not ignored and has a weight; None where all rows count."""
-    counts = rows.live
-    if rows.sample_weight is not None:
-        weighty = rows.sample_weight != 0
-        counts = weighty if counts is None else counts & weighty
-    return counts
-
-
-def selected(head: Head) -> Array:
-    """x with 0 in the rows that cannot count: ignored, or not finite with a weight of 0."""
-    rows, xp = head.rows, namespace(head.x)
-    counts = rows.live
-    if rows.sample_weight is not None:
-        finite = xp.all(xp.isfinite(head.x), axis=-1)
-        finite = xp.reshape(finite, (*finite.shape, *(1 for _ in rows.sample_weight.shape[finite.ndim :])))
-        sound = (rows.sample_weight != 0) | finite
-        counts = sound if counts is None else counts & sound
-    if counts is None:
-        return head.x
-    inner = tuple(range(head.x.ndim - 1, counts.ndim))  # of K-dimensional rows
-    return xp.where((xp.any(counts, axis=inner) if inner else counts)[..., None], head.x, 0.0)
-
-
-def whole(head: Head, *, every_row: bool = False) -> Rows:
-    """The rows with all their logits, in differentiable operations: the definition, and what small batches take."""
-    x = head.x if every_row else selected(head)
-    classes, *outputs = head.weight.shape[:-1]
-    batch = x.shape[:-1]
-    z = _linear(x, head)
-    if outputs:
-        z = move_axis(namespace(z).reshape(z, (*batch, classes, *outputs)), len(batch), -1)
-    return head.rows._replace(x=z)
-
-
-def _linear(x: Array, head: Head) -> Array:
-    """x·Wᵀ + b."""
-    weight, bias = head.weight, head.bias
-    if weight.ndim > 2:
-        xp = namespace(weight)
-        weight = xp.reshape(weight, (-1, weight.shape[-1]))
-        bias = None if bias is None else xp.reshape(bias, (-1,))
-    if is_torch(x):
-        return sys.modules["torch"].nn.functional.linear(x, weight, bias)
-    xp = namespace(x)
-    x, weight = (xp.astype(part, head.dtype, copy=False) for part in (x, weight))
-    with np.errstate(all="ignore") if is_numpy(x) else contextlib.nullcontext():  # see products
-        z = xp.matmul(x, xp.matrix_transpose(weight))
-    return z if bias is None else z + xp.astype(bias, head.dtype, copy=False)
-
-
-def unattached(head: Head) -> Head:
-    """The same without autograd's history."""
-    rows = head.rows._replace(**{name: detached(part) for name, part in head.rows._asdict().items()})
-    return Head(detached(head.x), detached(head.weight), detached(head.bias), rows, head.dtype)

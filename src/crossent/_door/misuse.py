@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .._call.arrays import detached, is_torch, move_axis, readable, values
-from .._call.options import Call, Options
+from .._call.canonical import Call
+from .._call.options import Options
 from .._definition import Array
 from .._mistakes import RULES, floor_of_softmax
 from .targets import is_compiling, warn

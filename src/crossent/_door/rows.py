@@ -22,7 +22,8 @@ from .._call.arrays import (
     tracing,
     values,
 )
-from .._call.options import Binary, Call, Options, Rows
+from .._call.canonical import Call, Elements, Rows
+from .._call.options import Options
 from .._definition import Array, namespace
 from ..backends import cpu
 from ..errors import AxisError, DtypeError, OptionError, ProbabilityError, ShapeError
@@ -229,7 +230,7 @@ def check_probabilities(call: Call, q: Array, x: Array, axis: int) -> None:
     targets.check_probabilities(call, q, x, axis)
 
 
-def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
+def binary(function: str, input: Any, target: Any, options: Options) -> Elements:
     """The canonical elements of a binary loss: everything about the call checked."""
     x = as_float_array(input, "input")
     target = like(x, target, "target")
@@ -252,7 +253,7 @@ def binary(function: str, input: Any, target: Any, options: Options) -> Binary:
     pos_weight = _broadcast(call, x, options.pos_weight, "pos_weight", sum_dtype, fix)
     if pos_weight is not None and readable(pos_weight) and _any_negative(values(pos_weight)):
         raise OptionError(f"pos_weight is negative: expected n_negative / n_positive, as a positive number — in {call}")
-    return Binary(x, target, weighed(weight, share), pos_weight, divided(options, share), dtype)
+    return Elements(x, target, weighed(weight, share), pos_weight, divided(options, share), dtype)
 
 
 def _any_negative(x: Array) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._call.arrays import INTEGERS, describe, dtype_name, is_jax, is_torch, like, readable, values
-from .._call.options import Call
+from .._call.canonical import Call
 from .._definition import Array, namespace
 from .._mistakes import RULES
 from ..errors import ClassIndexError, DtypeError, MisuseWarning, ProbabilityError, ShapeError

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, library
 
-from .._call.options import Options, Rows
+from .._call.canonical import Rows
+from .._call.options import Options
 from ..backends import agnostic, cpu
-from . import functions
+from . import functions, state
 
 READY = cpu.built()
 
@@ -24,7 +25,7 @@ def serves(rows: Rows) -> bool:
 
     A transform inside the graph takes the definition.
     """
-    if functions.transforming():
+    if state.transforming():
         return False
     if not READY or rows.where is not None or rows.x.device.type != "cpu" or (rows.y is None and rows.q is None):
         return False

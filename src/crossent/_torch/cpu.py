@@ -2,58 +2,50 @@
 
 The gradient is formed in the forward pass, where the row is at hand, and only if it is wanted; second derivatives go
 through the definition in torch's own operations, as does every transform. Where the C++ room is not built, plain calls
-take torch's own kernel (`backends.native`), and the others NumPy's functions on the tensor's memory, which cost a third
-of torch's: its dispatcher takes some microseconds an operation, which is all there is to a small loss.
+take torch's own kernel (`float64`), and the others NumPy's functions on the tensor's memory, which cost a third of
+torch's: its dispatcher takes some microseconds an operation, which is all there is to a small loss.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch.autograd import forward_ad
+from torch import Tensor
 
 from .. import _functions, _reduction
-from .._call.arrays import dtype_name, readable, values
-from .._call.options import Binary, Options, Rows
+from .._call.arrays import dtype_name, values
+from .._call.canonical import Elements, Rows
+from .._call.options import Options
 from .._definition import Array
 from ..backends import agnostic, cpu
-from . import float64, functions, tied
-
-Slow = Callable[[Array], Array]
-
-
-class Fused(torch.autograd.Function):
-    """A loss whose gradient has been formed with it; `slow` is the same loss in differentiable operations."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Array, value: Array, gradient: Array, slow: Slow) -> Array:
-        """Give the value; keep the gradient."""
-        ctx.save_for_backward(x, gradient)
-        ctx.slow = slow
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, g: Array) -> Any:
-        """The kept gradient times the cotangent; differentiable, if asked for, through the definition."""
-        x, gradient = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return torch.autograd.grad(ctx.slow(x), x, g, create_graph=True)[0], None, None, None
-        return (gradient * (g if g.ndim in (0, x.ndim) else g[..., None])).to(x.dtype), None, None, None
+from . import differentiable, float64, functions, state
+from .tied import Again, product, tied, versions
 
 
-def serves(x: Array, *others: Array) -> bool:
-    """Whether x is an eager torch tensor on the CPU, outside of every transform, and the only one differentiated."""
-    return (
-        isinstance(x, torch.Tensor)
-        and readable(x, *others)
-        and not any(getattr(other, "requires_grad", False) for other in others)
-        and forward_ad._current_level < 0
-        and torch._C._get_tracing_state() is None
-    )
+def serves(x: Tensor, *others: Array) -> bool:
+    """Whether x is an eager tensor on the CPU, which nothing watches, and the only one differentiated."""
+    if not state.unwatched_host(x) or state.watched():
+        return False
+    own = (part for part in others if isinstance(part, Tensor))
+    return all(state.unwatched_host(part) and not part.requires_grad for part in own)
+
+
+def serves_rows(rows: Rows) -> bool:
+    """The same of all that a loss of rows is made of."""
+    return serves(rows.x, rows.q, rows.weight, rows.sample_weight, rows.where, rows.options.denominator)
+
+
+def serves_elements(call: Elements) -> bool:
+    """The same of a binary loss."""
+    return serves(call.x, call.y, call.weight, call.pos_weight, call.options.denominator)
+
+
+def wants_gradient(x: Tensor) -> bool:
+    """Whether autograd records what is done with x."""
+    return x.requires_grad and torch.is_grad_enabled()
 
 
 def _wide(x: Array, dtype: Any) -> Array:
@@ -68,31 +60,36 @@ def _numpy_options(options: Options) -> Options:
     return dataclasses.replace(options, denominator=values(options.denominator))
 
 
-def _tied(x: Array, value: Array, gradient: Array, slow: Slow) -> Array:
-    """The value, tied to x by its gradient if there is one."""
-    if gradient is None:
-        return value
-    apply: Any = Fused.apply
-    return apply(x, value, torch.as_tensor(gradient), slow)
+def _rows_tied(rows: Rows, value: Tensor, gradient: Tensor | None, *, kernels: bool) -> Array:
+    """The value of rows, tied to x; `kernels` form its gradient anew for a cotangent that needs it."""
+    rest = rows._replace(x=None)
+    tensors = versions(rows.y, rows.q, rows.weight, rows.sample_weight, rows.where)
+
+    def again(x: Tensor, g: Tensor) -> Array:
+        return gradient_for(rest._replace(x=x), g)
+
+    def loss(x: Tensor) -> Array:
+        return differentiable.cross_entropy(rest._replace(x=x))
+
+    return tied(rows.x, (value, gradient), Again(again if kernels else None, loss, tensors, product))
 
 
-def value_and_gradient(rows: Rows, *, wanted: bool) -> tuple[Array, Array]:
-    """The reduced loss of rows that `serves` accepts and, if wanted, its derivative by x, in the dtype of the sums."""
+def _host(rows: Rows, wide: Any) -> Rows:
+    """The rows with NumPy's view of all but the logits and the probabilities, sums and results in `wide`.
+
+    What is done with a number a row is done by NumPy: its operations cost a third of torch's, and need no threads,
+    which a forked process has lost.
+    """
+    names = ("y", "live", "weight", "sample_weight")
+    parts = {name: values(part) for name in names if (part := getattr(rows, name)) is not None}
+    return rows._replace(options=_numpy_options(rows.options), sum_dtype=wide, dtype=wide, **parts)
+
+
+def value_and_gradient(rows: Rows, *, wanted: bool) -> tuple[Tensor, Array | None]:
+    """The reduced loss of rows that `serves_rows` accepts and, if wanted, its derivative by x, in the sums' dtype."""
     wide = np.dtype(dtype_name(rows.sum_dtype))
-    parts = (rows.y, rows.q, rows.live, rows.weight, rows.sample_weight, rows.where)
-    y, q, live, weight, sample_weight, where = (None if part is None else values(part) for part in parts)
-    own = rows._replace(
-        x=_wide(rows.x, rows.sum_dtype),
-        y=y,
-        q=q,
-        live=live,
-        weight=weight,
-        sample_weight=sample_weight,
-        where=where,
-        options=_numpy_options(rows.options),
-        sum_dtype=wide,
-        dtype=wide,
-    )
+    q, where = (None if part is None else values(part) for part in (rows.q, rows.where))
+    own = _host(rows, wide)._replace(x=_wide(rows.x, rows.sum_dtype), q=q, where=where)
     with np.errstate(all="ignore"):
         if wanted:
             loss, square, gradient = agnostic.cross_entropy_with_gradient(own, _reduction.scales)
@@ -108,49 +105,59 @@ def _part(rows: Rows, index: Array) -> Rows:
     return rows._replace(x=x, y=y, live=None, sample_weight=weight, sum_dtype=torch.float64)
 
 
-def _reduced(rows: Rows, loss: Array, square: Array) -> Array:
+def _reduced(rows: Rows, loss: Tensor, square: Tensor | None) -> Array:
     """The reduced loss; sums over rows are in float64, as the kernels' own are."""
+    host = _host(rows, np.dtype(np.float64))
+    seen, squares = (None if part is None else values(part) for part in (loss, square))
     if rows.options.reduction != "none":
-        loss, square = loss.double(), None if square is None else square.double()
-    return _reduction.reduce_rows(rows, loss, square)
+        seen, squares = (None if part is None else part.astype(np.float64) for part in (seen, squares))
+    elif square is None:
+        return loss.to(rows.dtype)
+    with np.errstate(all="ignore"):
+        return torch.as_tensor(_reduction.reduce_rows(host, seen, squares)).to(rows.dtype)
 
 
-def _kernel(rows: Rows, scales: Any = _reduction.scales, upstream: Array = None) -> tuple[Array, Array]:
+def _scales(rows: Rows) -> tuple[float, float]:
+    """What each row's loss and each row's lse² are multiplied by in the reduced loss; see _reduction.scales."""
+    batch = tuple(rows.x.shape[:-1])
+    stand_in = np.broadcast_to(np.zeros(()), batch)
+    with np.errstate(all="ignore"):
+        own, squares = _reduction.scales(_host(rows, stand_in.dtype), stand_in)
+    return float(own), float(squares)
+
+
+def _kernel(rows: Rows) -> tuple[Tensor, Tensor]:
     """(reduced loss, derivative by x in x's dtype) from the C++ room."""
-    loss, square, gradient = cpu.cross_entropy_with_gradient(rows, scales, upstream)
+    scales = _scales(rows)
+    loss, square, gradient = cpu.cross_entropy_with_gradient(rows, lambda *_: scales)
     return _reduced(rows, loss, square), gradient
 
 
-def gradient_for(rows: Rows, g: Array) -> Array:
+def gradient_for(rows: Rows, g: Tensor) -> Array:
     """The derivative by x for a cotangent: of the reduced loss, or of each row."""
-    if g.ndim:
-        return _kernel(rows, upstream=g.to(rows.sum_dtype))[1]
-    factor = g.item()
-    return _kernel(rows, lambda *call: tuple(float(part) * factor for part in _reduction.scales(*call)))[1]
+    upstream = g.to(rows.sum_dtype) if g.ndim else None
+    factor = 1.0 if g.ndim else g.item()
+    scales = tuple(part * factor for part in _scales(rows))
+    gradient: Tensor = cpu.cross_entropy_with_gradient(rows, lambda *_: scales, upstream)[2]
+    return gradient
 
 
-def _by_room(rows: Rows, slow: Slow) -> Array:
+def _by_room(rows: Rows) -> Array:
     """The reduced loss from the C++ room, tied to x if a gradient may be asked for.
 
     The gradient is formed with the loss unless each row will have its own cotangent.
     """
-    x, own = rows.x, rows._replace(x=rows.x.detach())
-    wanted = x.requires_grad and torch.is_grad_enabled()
+    own, wanted = rows._replace(x=rows.x.detach()), wants_gradient(rows.x)
     if wanted and rows.options.reduction != "none":
         value, gradient = _kernel(own)
     else:
-        loss, square = cpu.cross_entropy(own)
-        value, gradient = _reduced(own, loss, square), None
-    if not wanted:
-        return value
-    tensors = tied.versions(own.y, own.q, own.weight, own.sample_weight)
-    call = tied.Again(lambda x, g: gradient_for(own._replace(x=x), g), slow, tensors)
-    return tied.tied(x, value, gradient, call)
+        value, gradient = _reduced(own, *cpu.cross_entropy(own)), None
+    return _rows_tied(rows, value, gradient, kernels=True) if wanted else value
 
 
 @torch.no_grad()
 def with_gradient(rows: Rows) -> tuple[Array, Array]:
-    """The reduced loss of rows that `serves` accepts and its derivative by x, whether x requires one or not."""
+    """The reduced loss of rows that `serves_rows` accepts and its derivative by x, whether x requires one or not."""
     if cpu.serves(rows):
         return _kernel(rows)
     if not float64.serves(rows):
@@ -172,17 +179,19 @@ def _by_kernel(rows: Rows) -> Array:
     return _reduction.reduce_rows(rows, loss, None)
 
 
-def cross_entropy(rows: Rows, slow: Slow) -> Array:
-    """The reduced loss of rows that `serves` accepts, tied to x."""
+def cross_entropy(rows: Rows) -> Array:
+    """The reduced loss of rows that `serves_rows` accepts, tied to x."""
     if cpu.serves(rows):
-        return _by_room(rows, slow)
+        return _by_room(rows)
     if float64.serves(rows):
         return _by_kernel(rows)
-    value, gradient = value_and_gradient(rows, wanted=rows.x.requires_grad and torch.is_grad_enabled())
-    return _tied(rows.x, value, gradient, slow)
+    value, gradient = value_and_gradient(rows, wanted=wants_gradient(rows.x))
+    if gradient is None:
+        return value
+    return _rows_tied(rows, value, torch.as_tensor(gradient), kernels=False)
 
 
-def _binary_kernel(call: Binary, g: Array = None) -> tuple[Array, Array]:
+def _binary_kernel(call: Elements, g: Array = None) -> tuple[Array, Array]:
     """(reduced binary loss, derivative by x, times a cotangent) from the C++ room."""
     scale, upstream = float(_reduction.element_scale(call.x, call.options)), None
     if g is not None and g.ndim:
@@ -198,31 +207,40 @@ def _binary_kernel(call: Binary, g: Array = None) -> tuple[Array, Array]:
     return _reduction.quotient(sums, divisor, call.options.on_empty).to(call.dtype), gradient
 
 
-def binary_gradient_for(call: Binary, g: Array) -> Array:
+def binary_gradient_for(call: Elements, g: Array) -> Array:
     """The derivative by x for a cotangent: of the reduced loss, or of each element."""
     return _binary_kernel(call, g)[1]
 
 
-def _binary_by_room(call: Binary, slow: Slow) -> Array:
+def _elements_tied(call: Elements, value: Tensor, gradient: Tensor | None, *, kernels: bool) -> Array:
+    """See _rows_tied."""
+    rest = call._replace(x=None)
+
+    def again(x: Tensor, g: Tensor) -> Array:
+        return binary_gradient_for(rest._replace(x=x), g)
+
+    def loss(x: Tensor) -> Array:
+        return differentiable.binary_cross_entropy_with_logits(rest._replace(x=x))
+
+    tensors = versions(call.y, call.weight, call.pos_weight)
+    return tied(call.x, (value, gradient), Again(again if kernels else None, loss, tensors, product))
+
+
+def _binary_by_room(call: Elements) -> Array:
     """The reduced binary loss from the C++ room, tied to x if a gradient may be asked for."""
-    x, own = call.x, call._replace(x=call.x.detach())
-    wanted = x.requires_grad and torch.is_grad_enabled()
+    own, wanted = call._replace(x=call.x.detach()), wants_gradient(call.x)
     if wanted and call.options.reduction != "none":
         value, gradient = _binary_kernel(own)
     else:
         loss = cpu.binary_cross_entropy_with_logits(own)
         loss = loss if call.options.reduction == "none" else loss.double()
         value, gradient = _reduction.reduce_elements(loss, call.options, call.dtype), None
-    if not wanted:
-        return value
-    tensors = tied.versions(own.y, own.weight, own.pos_weight)
-    call_again = tied.Again(lambda x, g: binary_gradient_for(own._replace(x=x), g), slow, tensors)
-    return tied.tied(x, value, gradient, call_again)
+    return _elements_tied(call, value, gradient, kernels=True) if wanted else value
 
 
 @torch.no_grad()
-def binary_with_gradient(call: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
-    """The reduced binary loss of a call that `serves` accepts and, if wanted, its derivative by x."""
+def binary_with_gradient(call: Elements, *, wanted: bool = True) -> tuple[Array, Array]:
+    """The reduced binary loss of a call that `serves_rows` accepts and, if wanted, its derivative by x."""
     if wanted and cpu.serves_binary(call) and call.options.reduction != "none":
         return _binary_kernel(call._replace(x=call.x.detach()))
     if wanted and float64.serves_binary(call):
@@ -231,7 +249,7 @@ def binary_with_gradient(call: Binary, *, wanted: bool = True) -> tuple[Array, A
         return _reduction.reduce_elements(loss, call.options, call.dtype), slope * scale
     x = _wide(call.x, call.y.dtype)
     y, weight, pos_weight = (None if p is None else values(p) for p in (call.y, call.weight, call.pos_weight))
-    own = Binary(x, y, weight, pos_weight, _numpy_options(call.options), x.dtype)
+    own = Elements(x, y, weight, pos_weight, _numpy_options(call.options), x.dtype)
     with np.errstate(all="ignore"):
         loss, gradient = agnostic.binary_cross_entropy_with_gradient(own, wanted=wanted)
         value = torch.as_tensor(_reduction.reduce_elements(loss, own.options, x.dtype)).to(call.dtype)
@@ -240,11 +258,11 @@ def binary_with_gradient(call: Binary, *, wanted: bool = True) -> tuple[Array, A
         return value, np.asarray(gradient * _reduction.element_scale(loss, own.options))
 
 
-def binary_cross_entropy_with_logits(call: Binary, slow: Slow) -> Array:
-    """The reduced binary loss of a call that `serves` accepts, tied to x."""
+def binary_cross_entropy_with_logits(call: Elements) -> Array:
+    """The reduced binary loss of a call that `serves_elements` accepts, tied to x."""
     if cpu.serves_binary(call):
-        return _binary_by_room(call, slow)
+        return _binary_by_room(call)
     if float64.serves_binary(call):
         return _reduction.reduce_elements(float64.binary_cross_entropy_with_logits(call), call.options, call.dtype)
-    value, gradient = binary_with_gradient(call, wanted=call.x.requires_grad and torch.is_grad_enabled())
-    return _tied(call.x, value, gradient, slow)
+    value, gradient = binary_with_gradient(call, wanted=wants_gradient(call.x))
+    return value if gradient is None else _elements_tied(call, value, torch.as_tensor(gradient), kernels=False)

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .._call.options import Binary, Options, Rows
+from .._call.canonical import Elements, Rows
+from .._call.options import Options
 from .._definition import Array
 
 SMALLEST = 2.0**-24
@@ -84,12 +85,12 @@ def cross_entropy_with_gradient(rows: Rows) -> tuple[Array, Array, Array]:
     return _weigh(loss, rows), _weigh(gradient, rows), _doubtful(loss)
 
 
-def serves_binary(call: Binary) -> bool:
+def serves_binary(call: Elements) -> bool:
     """Whether the call is plain: no pos_weight, a narrow dtype."""
     return call.pos_weight is None and call.x.dtype in NARROW and call.y.dtype is torch.float32 and _plain(call.options)
 
 
-def binary_cross_entropy_with_logits(call: Binary, *, gradient: bool = False) -> Any:
+def binary_cross_entropy_with_logits(call: Elements, *, gradient: bool = False) -> Any:
     """The loss of each element in float64, y·softplus(−x) + (1 − y)·softplus(x).
 
     With `gradient` a pair: the loss and its derivative by x, (1 − y)·σ(x) − y·σ(−x).

@@ -10,11 +10,11 @@ import math
 from typing import Any
 
 import torch
-from torch.autograd import forward_ad
 
 from .. import _definition as definition
 from .. import _functions
 from .._definition import Array
+from . import state
 
 Context = Any
 
@@ -29,12 +29,6 @@ class _Rule(torch.autograd.Function):
         """Save the inputs, for both directions."""
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # Dynamo cannot trace the question
-def transforming() -> bool:
-    """Whether a transform runs that has to see the operations: torch.func's, or dual numbers; also while compiling."""
-    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _column(g: Array) -> Array:
@@ -327,39 +321,11 @@ def softplus(x: Array) -> Array:
     return _functions.binary_loss(x, torch.zeros_like(x), torch.ones_like(x))
 
 
-class InPlace(torch.autograd.Function):
-    """A reduced loss whose gradient, formed in the forward pass, has been written over the logits themselves.
-
-    Writing bumps the version counter of the logits, so that whoever saved them for a backward pass raises.
-    """
-
-    @staticmethod
-    def forward(ctx: Context, x: Array, value: Array, gradient: Array, axis: int) -> Array:
-        """Give the value; keep the gradient, in x's memory: written here unless the kernels have done it."""
-        target = x.detach().movedim(axis, -1)
-        if gradient.data_ptr() == target.data_ptr():
-            torch.autograd.graph.increment_version(x)
-        else:
-            target.copy_(gradient)
-        ctx.save_for_backward(x)
-        ctx.axis = axis
-        return value
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Context, g: Array) -> Any:
-        """The stored gradient times the cotangent, of the reduced loss or row by row; itself where that is 1."""
-        (stored,) = ctx.saved_tensors
-        if g.ndim == 0 and g.is_cpu and g.item() == 1:
-            return stored.detach(), None, None, None
-        return stored * (g if g.ndim == 0 else g.unsqueeze(ctx.axis)).to(stored.dtype), None, None, None
-
-
 def _rule(plain: type[_Rule], forward: type[_Rule]) -> Any:
     """The function that picks the variant which the running transform accepts."""
 
     def apply(*inputs: Array) -> Array:
-        rule: Any = plain if torch.compiler.is_compiling() else forward
+        rule: Any = plain if state.compiling() else forward
         return rule.apply(*inputs)
 
     return apply

@@ -1,28 +1,27 @@
-"""The room of torch tensors on a GPU: Triton's kernels tied to autograd, the definition where they do not serve.
+"""The way of torch tensors on a GPU: Triton's kernels tied to autograd, the definition where they do not serve.
 
 Nothing here waits for the device. A mean or a sum forms its gradient with its value, in one pass; the backward pass
-then multiplies it by the cotangent, which a kernel reads on the device and leaves alone where it is 1. Losses row by
-row keep the rows' statistics instead, and so does float16, whose small gradients need the loss scale before they are
-rounded. Second derivatives go through the definition.
+then multiplies it by the cotangent, which a kernel reads on the device and leaves alone where it is 1. Second
+derivatives go through the definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import _reduction
-from .._call.options import Binary, Rows
+from .._call.canonical import Elements, Rows
 from .._definition import Array
 from .._door import targets
 from ..backends import agnostic, triton
 from ..backends.triton import flags
 from ..errors import ClassIndexError
+from . import differentiable
+from .tied import Again, tied, versions
 
-Slow = Callable[[Array], Any]
-Context = Any
 PARTS = ("y", "q", "where", "weight", "sample_weight", "live")
 
 
@@ -45,7 +44,7 @@ def synchronize() -> None:
     raise_noted()
 
 
-def _serves(call: Rows | Binary) -> bool:
+def _serves(call: Rows | Elements) -> bool:
     """Whether the kernels take a call: those of the room, and no derivative but that by x."""
     others = (part for name, part in call._asdict().items() if name != "x" and isinstance(part, torch.Tensor))
     return triton.serves(call) and not any(part.requires_grad for part in others)
@@ -61,111 +60,49 @@ def _looks(rows: Rows) -> bool:
     return _serves(rows) and not _differentiated(rows.x)
 
 
-class _Rows(torch.autograd.Function):
-    """(loss, lse² or None) of each row; the statistics are saved, the gradient is formed at any cotangents."""
+def cross_entropy(rows: Rows) -> Array:
+    """The reduced loss of rows, tied to x.
 
-    @staticmethod
-    def forward(ctx: Context, x: Array, rows: Rows, slow: Slow) -> Any:
-        """The losses, and the statistics saved."""
-        loss, square, state = triton.cross_entropy(rows._replace(x=x), saving=True)
-        ctx.save_for_backward(x, state, *(getattr(rows, name) for name in PARTS))
-        nothing: dict[str, Any] = dict.fromkeys(PARTS)
-        ctx.rows, ctx.slow = rows._replace(x=None, **nothing), slow
-        ctx.set_materialize_grads(False)
-        return loss, square
-
-    @staticmethod
-    def backward(ctx: Context, g: Array, g_square: Array) -> Any:
-        """The gradient at the cotangents; through the definition if it is to be differentiated again."""
-        x, state, *parts = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            pairs = [(out, along) for out, along in zip(ctx.slow(x), (g, g_square), strict=True) if along is not None]
-            values, cotangents = zip(*pairs, strict=True)
-            return torch.autograd.grad(values, x, cotangents, create_graph=True)[0], None, None
-        rows = ctx.rows._replace(x=x, **dict(zip(PARTS, parts, strict=True)))
-        factors = (0.0 if along is None else along for along in (g, g_square))
-        return triton.gradient(rows, state, *factors), None, None
-
-
-class _Reduced(torch.autograd.Function):
-    """A reduced loss whose gradient has been formed with it."""
-
-    @staticmethod
-    def forward(ctx: Context, x: Array, value: Array, gradient: Array, slow: Slow) -> Array:
-        """Give the value; keep the gradient."""
-        ctx.save_for_backward(x, gradient)
-        ctx.slow = slow
-        return value
-
-    @staticmethod
-    def backward(ctx: Context, g: Array) -> Any:
-        """The kept gradient times the cotangent: in place, unless another backward pass is to come."""
-        x, gradient = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return torch.autograd.grad(ctx.slow(x), x, g, create_graph=True)[0], None, None, None
-        return triton.times(gradient, g, inplace=not _kept()), None, None, None
-
-
-def _kept() -> bool:
-    """Whether the running backward pass keeps its graph for another one (retain_graph=True)."""
-    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return True if ask is None else bool(ask())
-
-
-class _Elements(torch.autograd.Function):
-    """The binary loss of each element."""
-
-    @staticmethod
-    def forward(ctx: Context, x: Array, call: Binary, slow: Slow) -> Array:
-        """The losses."""
-        ctx.save_for_backward(x, call.y, call.weight, call.pos_weight)
-        ctx.call, ctx.slow = call._replace(x=None, y=None, weight=None, pos_weight=None), slow
-        return triton.binary_cross_entropy_with_logits(call._replace(x=x))
-
-    @staticmethod
-    def backward(ctx: Context, g: Array) -> Any:
-        """The gradient at the cotangent, in x's dtype."""
-        x, y, weight, pos_weight = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return torch.autograd.grad(ctx.slow(x), x, g, create_graph=True)[0], None, None
-        call = ctx.call._replace(x=x, y=y, weight=weight, pos_weight=pos_weight)
-        return triton.binary_with_cotangent(call, g, value=False, slope=True, dtype=x.dtype)[1], None, None
-
-
-def cross_entropy(rows: Rows, rules: Any) -> tuple[Array, Array]:
-    """(loss, lse² or None) of each row, tied to x."""
+    A mean or a sum forms its gradient with its value. Losses row by row keep the rows' statistics instead, and so does
+    float16, whose small gradients need the loss scale before they are rounded.
+    """
     raise_noted()
     if not _serves(rows):
-        return agnostic.cross_entropy(rows, rules)
+        return differentiable.cross_entropy(rows)
     if not _differentiated(rows.x):
-        loss, square = triton.cross_entropy(rows)
-        return loss, square
-    apply: Any = _Rows.apply
-    loss, square = apply(rows.x, rows, lambda x: agnostic.cross_entropy(rows._replace(x=x), rules))
-    return loss, square
-
-
-def fuses(rows: Rows) -> bool:
-    """Whether a reduced loss forms its gradient with its value."""
-    given = rows.options.denominator
-    plain = rows.options.reduction != "none" and not getattr(given, "requires_grad", False)
-    return plain and _differentiated(rows.x) and rows.x.dtype != torch.float16 and _serves(rows)
-
-
-def reduced_cross_entropy(rows: Rows, rules: Any) -> Array:
-    """The reduced loss of rows for which `fuses` holds, tied to x."""
-    raise_noted()
-
-    def slow(x: Array) -> Array:
-        """The same loss in differentiable operations."""
-        own = rows._replace(x=x)
-        return _reduction.reduce_rows(own, *agnostic.cross_entropy(own, rules))
-
+        return _reduction.reduce_rows(rows, *triton.cross_entropy(rows))
     with torch.no_grad():
-        loss, square, gradient = triton.cross_entropy_with_gradient(rows, _reduction.scales)
+        formed = rows.options.reduction != "none" and rows.x.dtype != torch.float16
+        loss, square, kept = (
+            triton.cross_entropy_with_gradient(rows, _reduction.scales)
+            if formed
+            else triton.cross_entropy(rows, saving=True)
+        )
         value = _reduction.reduce_rows(rows, loss, square)
-    apply: Any = _Reduced.apply
-    return apply(rows.x, value, gradient, slow)
+    return _rows_tied(rows, value, kept, formed=formed)
+
+
+def _rows_tied(rows: Rows, value: Tensor, kept: Tensor, *, formed: bool) -> Array:
+    """The value of rows, tied to x by its gradient, or by the statistics that form it for a cotangent."""
+    rest = rows._replace(x=None)
+    tensors = versions(*(getattr(rows, name) for name in PARTS), rows.options.denominator)
+
+    def again(x: Tensor, g: Tensor) -> Array:
+        own, g = rest._replace(x=x), g.to(rows.sum_dtype)
+        scales = _reduction.scales(own, x[..., 0].to(rows.sum_dtype))
+        gradient: Tensor = triton.gradient(own, kept, *(scale * g for scale in scales))
+        return gradient
+
+    def loss(x: Tensor) -> Array:
+        return differentiable.cross_entropy(rest._replace(x=x))
+
+    call = Again(None if formed else again, loss, tensors, _product)
+    return tied(rows.x, (value, kept if formed else None), call)
+
+
+def _product(gradient: Tensor, g: Tensor, own: bool) -> Array:
+    """See tied.Call.product: a kernel reads the cotangent on the device; where that is 1 nothing moves."""
+    return triton.times(gradient, g, inplace=own)
 
 
 def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, Array]:
@@ -193,17 +130,28 @@ def nll(rows: Rows) -> Array:
     return triton.nll(rows) if _looks(rows) else agnostic.nll(rows)
 
 
-def binary_cross_entropy_with_logits(b: Binary, rules: Any) -> Array:
-    """The loss of each element, tied to x."""
+def binary_cross_entropy_with_logits(b: Elements) -> Array:
+    """The reduced loss of elements, tied to x."""
     if not _serves(b):
-        return agnostic.binary_cross_entropy_with_logits(b, rules)
+        return differentiable.binary_cross_entropy_with_logits(b)
+    with torch.no_grad():
+        value = _reduction.reduce_elements(triton.binary_cross_entropy_with_logits(b), b.options, b.dtype)
     if not _differentiated(b.x):
-        return triton.binary_cross_entropy_with_logits(b)
-    apply: Any = _Elements.apply
-    return apply(b.x, b, lambda x: agnostic.binary_cross_entropy_with_logits(b._replace(x=x), rules))
+        return value
+    rest = b._replace(x=None)
+
+    def again(x: Tensor, g: Tensor) -> Array:
+        scale = _reduction.element_scale(x, b.options)
+        along = (g.to(b.y.dtype) * scale).expand(x.shape)
+        return triton.binary_with_cotangent(rest._replace(x=x), along, value=False, slope=True, dtype=x.dtype)[1]
+
+    def loss(x: Tensor) -> Array:
+        return differentiable.binary_cross_entropy_with_logits(rest._replace(x=x))
+
+    return tied(b.x, (value, None), Again(again, loss, versions(b.y, b.weight, b.pos_weight), _product))
 
 
-def binary_cross_entropy_with_gradient(b: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
+def binary_cross_entropy_with_gradient(b: Elements, *, wanted: bool = True) -> tuple[Array, Array]:
     """The loss of each element and, if wanted, its derivative by x, in the dtype of the sums."""
     room: Any = triton if _serves(b) else agnostic
     loss, gradient = room.binary_cross_entropy_with_gradient(b, wanted=wanted)

@@ -11,22 +11,22 @@ import dataclasses
 from typing import Any
 
 import torch
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from .. import losses
 from .._call.arrays import tracing
-from .._call.options import Rows
+from .._call.canonical import Layer, Rows, RowStats
 from .._definition import Array
-from .._door.layer import Head, counted, unattached, whole
-from .._linear import chunks
+from .._linear import block, chunks, passes
+from .._linear.layer import counted, rounded, unattached, whole
+from .._linear.layer import value_and_gradients as whole_value_and_gradients
 from ..backends import agnostic
-from . import functions, short, tied
+from ..backends.room import statistics
+from . import differentiable, functions, short, state, tied, ways
 
 PLAIN = frozenset(("linear_bias", "reduction", "label_smoothing"))
 SMALL = 2**16  # logits: below, the whole of them is faster than a chunk
 
 
-def quick(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Array:
+def short_cross_entropy(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Array:
     """The loss of a small plain call on the shortest way: torch's layer, then the loss's own; None where it is not one.
 
     It has no ignored rows: what their features hold would reach the gradient of the weight.
@@ -42,115 +42,120 @@ def quick(x: Array, weight: Array, target: Array, given: dict[str, Any]) -> Arra
     options = {name: value for name, value in given.items() if name != "linear_bias"}
     if torch.is_autocast_enabled("cpu") or len(target) != len(x) or target.min().item() < 0:
         return None
-    return short.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options, losses)
+    return short.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options)
 
 
 def _is_plain(x: Array) -> bool:
     """Whether x is a tensor of no subclass in the host's memory."""
-    return type(x) in short.TENSORS and x.is_cpu
+    return type(x) in state.TENSORS and x.is_cpu
 
 
-def _plain_tensors(head: Head) -> bool:
+def _plain_tensors(layer: Layer) -> bool:
     """Whether nothing but the layer is differentiated, and the layer is one of a row of classes."""
-    rows = head.rows
+    rows = layer.rows
     others = (rows.q, rows.weight, rows.sample_weight, rows.options.denominator)
-    return head.weight.ndim == 2 and not any(getattr(part, "requires_grad", False) for part in others)
+    return layer.weight.ndim == 2 and not any(getattr(part, "requires_grad", False) for part in others)
 
 
-def _transformed(head: Head) -> bool:
-    """Whether a transform runs that has to see the operations: torch.func, dual numbers, tracing, a tensor subclass."""
-    parts = (head.x, head.weight, head.bias, head.rows.y, head.rows.q)
-    if functions.transforming():
-        return True
-    return torch._C._get_tracing_state() is not None or any(tracing(part) for part in parts if part is not None)
+def _transformed(layer: Layer) -> bool:
+    """Whether something has to see the operations: a transform, a trace, a mode, a tensor subclass."""
+    parts = (layer.x, layer.weight, layer.bias, layer.rows.y, layer.rows.q)
+    return state.watched() or any(tracing(part) for part in parts if part is not None)
 
 
-def serves(head: Head) -> bool:
+def serves(layer: Layer) -> bool:
     """Whether chunks of an eager layer of torch tensors can be formed."""
-    return head.weight.ndim == 2 and not torch.compiler.is_compiling() and not _transformed(head)
+    return layer.weight.ndim == 2 and not _transformed(layer)
 
 
-def _whole_serves(head: Head) -> bool:
+def _whole_serves(layer: Layer) -> bool:
     """Whether all the logits are to be formed at once: the caller allows their memory, or they are few."""
-    keeps = head.rows.options.reduction == "none" and not head.rows.options.recompute
-    return keeps or head.rows.x.numel() <= SMALL
+    keeps = layer.rows.options.reduction == "none" and not layer.rows.options.recompute
+    return keeps or layer.rows.x.numel() <= SMALL
 
 
-def _wanted(head: Head) -> tuple[bool, bool, bool]:
+def _wanted(layer: Layer) -> tuple[bool, bool, bool]:
     """Which gradients a backward pass may ask for."""
     on = torch.is_grad_enabled()
-    parts = (head.x, head.weight, head.bias)
+    parts = (layer.x, layer.weight, layer.bias)
     return tuple(on and part is not None and part.requires_grad for part in parts)  # type: ignore[return-value]
 
 
-def cross_entropy(head: Head) -> Any:
+def cross_entropy(layer: Layer) -> Any:
     """The reduced loss of a layer of torch tensors; with return_stats a pair, the statistics second."""
-    stats = head.rows.options.return_stats
-    if not _plain_tensors(head) or _whole_serves(head):
-        return defined(head, stats=stats)
-    if torch.compiler.is_compiling() and not stats and not functions.transforming():
+    stats = layer.rows.options.return_stats
+    if not _plain_tensors(layer) or _whole_serves(layer):
+        return defined(layer, stats=stats)
+    if state.compiling() and not stats and not state.transforming():
         from . import linear_compiled
 
-        return linear_compiled.cross_entropy(head, _wanted(head))
-    if torch.compiler.is_compiling() or _transformed(head):
-        return defined(head, stats=stats)
+        return linear_compiled.cross_entropy(layer, _wanted(layer))
+    if _transformed(layer):
+        return defined(layer, stats=stats)
     apply: Any = Chunked.apply
     if not stats:
-        return apply(head.x, head.weight, head.bias, head, _wanted(head), False)
-    value, loss, *told = apply(head.x, head.weight, head.bias, head, _wanted(head), True)
-    return value, _row_stats(head, loss, told)
+        return apply(layer.x, layer.weight, layer.bias, layer, _wanted(layer), False)
+    value, loss, *told = apply(layer.x, layer.weight, layer.bias, layer, _wanted(layer), True)
+    return value, _row_stats(layer, loss, told)
 
 
-def row_stats(head: Head) -> losses.RowStats:
+def row_stats(layer: Layer) -> RowStats:
     """What each row tells, of a layer of torch tensors."""
-    if not _plain_tensors(head) or head.rows.x.numel() <= SMALL or _transformed(head):
-        return defined_stats(head)
+    if not _plain_tensors(layer) or layer.rows.x.numel() <= SMALL or _transformed(layer):
+        return defined_stats(layer)
     apply: Any = Chunked.apply
-    rows = head.rows._replace(options=dataclasses.replace(head.rows.options, reduction="none"))
-    _, loss, *told = apply(head.x, head.weight, head.bias, head._replace(rows=rows), _wanted(head), True)
-    return _row_stats(head, loss, told)
+    rows = layer.rows._replace(options=dataclasses.replace(layer.rows.options, reduction="none"))
+    _, loss, *told = apply(layer.x, layer.weight, layer.bias, layer._replace(rows=rows), _wanted(layer), True)
+    return _row_stats(layer, loss, told)
 
 
-def _row_stats(head: Head, loss: Array, told: Any) -> losses.RowStats:
+def _row_stats(layer: Layer, loss: Array, told: Any) -> RowStats:
     """The statistics in the result's dtype."""
-    given = head.rows.y is not None or head.rows.q is not None
+    given = layer.rows.y is not None or layer.rows.q is not None
     parts = [loss if given else None, *told]
-    kinds = [part if part is None or k == 3 else part.to(head.rows.dtype) for k, part in enumerate(parts)]
-    return losses.RowStats(*kinds)
+    kinds = [part if part is None or k == 3 else part.to(layer.rows.dtype) for k, part in enumerate(parts)]
+    return RowStats(*kinds)
 
 
 @torch.no_grad()
-def value_and_gradients(head: Head) -> tuple[Array, list[Array]]:
+def value_and_gradients(layer: Layer) -> tuple[Array, list[Array]]:
     """The value and the derivatives by x, weight and bias."""
-    with torch.autocast(head.x.device.type, enabled=False):
-        return chunks.value_and_gradients(head)
+    if not serves(layer):
+        return whole_value_and_gradients(layer, ways.cross_entropy_with_gradient)
+    with torch.autocast(layer.x.device.type, enabled=False):
+        return passes.value_and_gradients(layer)
 
 
 # --- the definition ---
 
 
-def defined(head: Head, *, stats: bool) -> Any:
+def defined(layer: Layer, *, stats: bool) -> Any:
     """The same on all the logits, in differentiable operations."""
-    value = losses.reduced(whole(head))
-    return (value, defined_stats(head)) if stats else value
+    value = ways.cross_entropy(whole(layer))
+    return (value, defined_stats(layer)) if stats else value
 
 
-def defined_stats(head: Head) -> losses.RowStats:
+def defined_stats(layer: Layer) -> RowStats:
     """The statistics on all the logits; what concerns the target, from the rows that count."""
-    told = losses.statistics(whole(head, every_row=True))
-    if counted(head.rows) is None or told.target_log_prob is None:
+    told = _statistics(whole(layer, every_row=True))
+    if counted(layer.rows) is None or told.target_log_prob is None:
         return told
-    own = losses.statistics(whole(head))
+    own = _statistics(whole(layer))
     unknown = told.target_log_prob.detach().isnan()  # a row of weight 0 whose features are not finite
     return told._replace(loss=own.loss, target_log_prob=own.target_log_prob.masked_fill(unknown, torch.nan))
 
 
-def _defined_outputs(head: Head, stats: bool) -> tuple[Array, ...]:
+def _statistics(rows: Rows) -> RowStats:
+    """What canonical rows tell."""
+    return statistics(rows, ways.room(rows), functions)
+
+
+def _defined_outputs(layer: Layer, stats: bool) -> tuple[Array, ...]:
     """The outputs of Chunked, by the definition."""
-    value = None if head.rows.y is None and head.rows.q is None else losses.composed(whole(head))
+    value = None if layer.rows.y is None and layer.rows.q is None else differentiable.cross_entropy(whole(layer))
     if not stats:
         return (value,)
-    told = defined_stats(head._replace(rows=head.rows._replace(dtype=head.rows.sum_dtype)))
+    told = defined_stats(layer._replace(rows=layer.rows._replace(dtype=layer.rows.sum_dtype)))
     return (value, *told)
 
 
@@ -164,16 +169,18 @@ class Chunked(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Array, weight: Array, bias: Array, head: Head, wanted: chunks.Wanted, stats: bool) -> Any:
+    def forward(
+        ctx: Any, x: Array, weight: Array, bias: Array, layer: Layer, wanted: chunks.Wanted, stats: bool
+    ) -> Any:
         """The outputs; what the backward pass needs is kept."""
-        ctx.head, ctx.wanted, ctx.stats = unattached(head), wanted, stats
+        ctx.layer, ctx.wanted, ctx.stats = unattached(layer), wanted, stats
         ctx.set_materialize_grads(False)
         with torch.autocast(x.device.type, enabled=False):
-            value, loss, told, gradients, ctx.factor = _pass(ctx.head, wanted, stats)
+            value, loss, told, gradients, ctx.factor = _pass(ctx.layer, wanted, stats)
         ctx.save_for_backward(x, weight, bias)
-        rows = ctx.head.rows
+        rows = ctx.layer.rows
         ctx.tensors = tied.versions(rows.y, rows.q, rows.weight, rows.sample_weight, rows.where)
-        ctx.gradients, ctx.head = gradients, ctx.head._replace(x=None, weight=None, bias=None)
+        ctx.gradients, ctx.layer = gradients, ctx.layer._replace(x=None, weight=None, bias=None)
         if not stats:
             return value
         ctx.mark_non_differentiable(told[2])
@@ -185,41 +192,41 @@ class Chunked(torch.autograd.Function):
         if all(g is None for g in upstream):
             return None, None, None, None, None, None
         x, weight, bias = ctx.saved_tensors
-        head = ctx.head._replace(x=x, weight=weight, bias=bias)
-        reduced = head.rows.options.reduction != "none"
+        layer = ctx.layer._replace(x=x, weight=weight, bias=bias)
+        reduced = layer.rows.options.reduction != "none"
         alone = reduced and all(g is None for g in upstream[1:])
         if not alone or torch.is_grad_enabled():
             tied.unchanged(*ctx.tensors)
         if torch.is_grad_enabled() or (not alone and any(_batched(g) for g in upstream)):
-            return *_by_definition(head, ctx, upstream), None, None, None
+            return *_by_definition(layer, ctx, upstream), None, None, None
         with torch.autocast(x.device.type, enabled=False):
             g = upstream[0]
-            total = [None, None, None] if not reduced or g is None else _times(ctx, g, head)
+            total = [None, None, None] if not reduced or g is None else _times(ctx, g, layer)
             if not alone:
-                total = [_plus(*pair) for pair in zip(total, _of_rows(head, ctx.wanted, upstream), strict=True)]
+                total = [_plus(*pair) for pair in zip(total, _of_rows(layer, ctx.wanted, upstream), strict=True)]
         return *total, None, None, None
 
 
-def _pass(head: Head, wanted: chunks.Wanted, stats: bool) -> Any:
+def _pass(layer: Layer, wanted: chunks.Wanted, stats: bool) -> Any:
     """The forward pass; rows without a target have statistics alone."""
-    if head.rows.y is None and head.rows.q is None:
-        return None, None, chunks.statistics(head), (None, None, None), 1.0
-    reduced = head.rows.options.reduction != "none"
-    return chunks.forward(head, wanted if reduced else (False, False, False), stats=stats)
+    if layer.rows.y is None and layer.rows.q is None:
+        return None, None, passes.statistics(layer), (None, None, None), 1.0
+    reduced = layer.rows.options.reduction != "none"
+    return passes.forward(layer, wanted if reduced else (False, False, False), stats=stats)
 
 
 def _batched(g: Array) -> bool:
     """Whether a cotangent is seen through vmap, torch.func's or autograd's own for batched cotangents."""
-    return g is not None and (tracing(g) or torch._C._functorch.is_legacy_batchedtensor(g))
+    return g is not None and state.batched(g)
 
 
-def _times(ctx: Any, g: Array, head: Head) -> list[Array]:
+def _times(ctx: Any, g: Array, layer: Layer) -> list[Array]:
     """The kept gradients times the cotangent: in their own memory if the graph is not used again."""
-    again = _batched(g) or torch._C._autograd._get_current_graph_task_keep_graph()
-    kept, g = ctx.gradients, g.to(head.rows.sum_dtype) / ctx.factor
+    again = _batched(g) or state.keeps_graph()
+    kept, g = ctx.gradients, g.to(layer.rows.sum_dtype) / ctx.factor
     ctx.gradients = kept if again else None
     out: list[Array] = [None, None, None]
-    for k, (part, like) in enumerate(zip(kept, (head.x, head.weight, head.bias), strict=True)):
+    for k, (part, like) in enumerate(zip(kept, (layer.x, layer.weight, layer.bias), strict=True)):
         if part is not None:
             scaled = (part * g).to(part.dtype) if again else _scaled(part, g)
             out[k] = scaled.to(like.dtype).reshape(like.shape)
@@ -236,38 +243,38 @@ def _plus(one: Array, two: Array) -> Array:
     return two if one is None else one if two is None else one + two
 
 
-def _of_rows(head: Head, wanted: chunks.Wanted, upstream: Any) -> list[Array]:
+def _of_rows(layer: Layer, wanted: chunks.Wanted, upstream: Any) -> list[Array]:
     """The gradients by what the rows tell, from logits that are formed again."""
-    batch, wide = head.x.shape[:-1], head.rows.sum_dtype
+    batch, wide = layer.x.shape[:-1], layer.rows.sum_dtype
     value, *rest = upstream
     g_loss: Array
     g_stats: list[Array]
-    g_loss, g_stats = (value if head.rows.options.reduction == "none" else None), rest
+    g_loss, g_stats = (value if layer.rows.options.reduction == "none" else None), rest
     if rest:
         g_loss, g_stats = _plus(g_loss, rest[0]), [*rest[1:3], *rest[4:]]
     if any(g is not None for g in g_stats):
         g_stats = [None if g is None else g.to(wide).reshape(-1) for g in (g_loss, *g_stats)]
-        parts = _stats_gradients(head, wanted, g_stats)
+        parts = _stats_gradients(layer, wanted, g_stats)
     else:
-        parts = chunks.row_gradients(head, wanted, g_loss.to(wide).reshape(batch))
-    return chunks.rounded(head, parts)
+        parts = passes.row_gradients(layer, wanted, g_loss.to(wide).reshape(batch))
+    return rounded(layer, parts)
 
 
-def _stats_gradients(head: Head, wanted: chunks.Wanted, upstream: list[Array]) -> tuple[Array, Array, Array]:
+def _stats_gradients(layer: Layer, wanted: chunks.Wanted, upstream: list[Array]) -> tuple[Array, Array, Array]:
     """The gradients by (loss, lse, entropy, confidence, log q) of each row, through the definition's functions."""
     given = [g for g in upstream if g is not None]
-    counts = torch.stack([g != 0 for g in given]).any(0).reshape(head.x.shape[:-1])
+    counts = torch.stack([g != 0 for g in given]).any(0).reshape(layer.x.shape[:-1])
 
     def visit(part: Rows, place: Any) -> None:
         own = [None if g is None else g[place] for g in upstream]
-        for block in chunks.blocks(part):
-            z = part.x[block].clone().requires_grad_()
+        for few in block.blocks(part):
+            z = part.x[few].clone().requires_grad_()
             with torch.enable_grad():
-                told = _told(chunks.cut(part, block)._replace(x=z), upstream)
-            pairs = [(out, g[block]) for out, g in zip(told, own, strict=True) if g is not None]
-            part.x[block] = torch.autograd.grad([out for out, _ in pairs], z, [g for _, g in pairs])[0]
+                told = _told(block.cut(part, few)._replace(x=z), upstream)
+            pairs = [(out, g[few]) for out, g in zip(told, own, strict=True) if g is not None]
+            part.x[few] = torch.autograd.grad([out for out, _ in pairs], z, [g for _, g in pairs])[0]
 
-    return chunks.walk(head, visit, wanted, counts)
+    return chunks.walk(layer, visit, wanted, counts)
 
 
 def _told(rows: Rows, upstream: list[Array]) -> list[Array]:
@@ -278,12 +285,12 @@ def _told(rows: Rows, upstream: list[Array]) -> list[Array]:
     return [loss, lse, entropy, confidence, log_prob]
 
 
-def _by_definition(head: Head, ctx: Any, upstream: Any) -> list[Array]:
+def _by_definition(layer: Layer, ctx: Any, upstream: Any) -> list[Array]:
     """The gradients through the definition, differentiable if that is asked for."""
     places = [k for k in range(3) if ctx.needs_input_grad[k]]
-    inputs = [(head.x, head.weight, head.bias)[k] for k in places]
-    with torch.enable_grad(), temporarily_clear_interpreter_stack():  # batched are the cotangents alone
-        outputs = _defined_outputs(head, ctx.stats)
+    inputs = [(layer.x, layer.weight, layer.bias)[k] for k in places]
+    with torch.enable_grad(), state.outside_of_transforms():  # batched are the cotangents alone
+        outputs = _defined_outputs(layer, ctx.stats)
     pairs = [(o, g) for o, g in zip(outputs, upstream, strict=True) if g is not None and o.requires_grad]
     found = torch.autograd.grad(
         [o for o, _ in pairs],

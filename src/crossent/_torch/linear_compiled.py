@@ -14,10 +14,10 @@ import torch
 from torch import library
 
 from .. import _reduction
-from .._call.options import Options, Rows
+from .._call.canonical import Layer, Rows
+from .._call.options import Options
 from .._definition import Array
-from .._door.layer import Head
-from .._linear import chunks
+from .._linear import chunks, passes
 
 CALL = (
     "Tensor x, Tensor weight, Tensor? bias, Tensor? y, Tensor? q, Tensor? class_weight, Tensor? sample_weight, "
@@ -27,19 +27,19 @@ CALL = (
 TENSORS = 9  # of the arguments of a call
 
 
-def _call(head: Head, wanted: chunks.Wanted) -> tuple[Any, ...]:
+def _call(layer: Layer, wanted: chunks.Wanted) -> tuple[Any, ...]:
     """The arguments of the operators."""
-    rows, o = head.rows, head.rows.options
+    rows, o = layer.rows, layer.rows.options
     divisor = None
     if o.denominator is not None:
-        divisor = _reduction.denominator(o.denominator, head.x.new_zeros((), dtype=rows.sum_dtype))
-    arrays = (head.x, head.weight, head.bias, rows.y, rows.q, rows.weight, rows.sample_weight, rows.where, divisor)
+        divisor = _reduction.denominator(o.denominator, layer.x.new_zeros((), dtype=rows.sum_dtype))
+    arrays = (layer.x, layer.weight, layer.bias, rows.y, rows.q, rows.weight, rows.sample_weight, rows.where, divisor)
     numbers = [float(n) for n in (o.label_smoothing, o.z_loss, o.softcap or 0.0, o.temperature)]
-    kinds = (head.dtype, rows.sum_dtype, rows.dtype)
+    kinds = (layer.dtype, rows.sum_dtype, rows.dtype)
     return *arrays, numbers, [o.ignore_index, o.chunk_size or 0], o.reduction, o.on_empty, *kinds, list(wanted)
 
 
-def _head(*call: Any) -> Head:
+def _layer(*call: Any) -> Layer:
     """The canonical form of such arguments."""
     x, weight, bias, y, q, class_weight, sample_weight, where, denominator, numbers, whole, *rest = call
     reduction, on_empty, product, sums, result, _ = rest
@@ -57,7 +57,7 @@ def _head(*call: Any) -> Head:
     stand_in = x.new_zeros((), dtype=product).expand(*x.shape[:-1], weight.shape[0])
     live = None if y is None else y != whole[0]
     parts = (stand_in, y, q, live, class_weight, sample_weight, where, options)
-    return Head(x, weight, bias, Rows(*parts, known=False, axis=x.ndim - 1, sum_dtype=sums, dtype=result), product)
+    return Layer(x, weight, bias, Rows(*parts, known=False, axis=x.ndim - 1, sum_dtype=sums, dtype=result), product)
 
 
 def _full(parts: Any, like: Array) -> list[Array]:
@@ -67,24 +67,24 @@ def _full(parts: Any, like: Array) -> list[Array]:
 
 def _forward(*call: Any) -> Any:
     """The value and the gradients wanted."""
-    head, wanted = _head(*call), tuple(call[-1])
-    reduced = head.rows.options.reduction != "none"
-    with torch.autocast(head.x.device.type, enabled=False):
-        done = chunks.forward(head, wanted if reduced else (False, False, False))
+    layer, wanted = _layer(*call), tuple(call[-1])
+    reduced = layer.rows.options.reduction != "none"
+    with torch.autocast(layer.x.device.type, enabled=False):
+        done = passes.forward(layer, wanted if reduced else (False, False, False))
     if done.factor == 1:
-        return done.value, *_full(done.gradients, head.x)
-    wide = head.rows.sum_dtype
+        return done.value, *_full(done.gradients, layer.x)
+    wide = layer.rows.sum_dtype
     return done.value, *_full(
-        [part if part is None else part.to(wide) / done.factor for part in done.gradients], head.x
+        [part if part is None else part.to(wide) / done.factor for part in done.gradients], layer.x
     )
 
 
 def _backward(upstream: Array, *call: Any) -> Any:
     """The gradients wanted of ⟨upstream, the rows' losses⟩."""
-    head = _head(*call)
-    with torch.autocast(head.x.device.type, enabled=False):
-        parts = chunks.row_gradients(head, tuple(call[-1]), upstream.to(head.rows.sum_dtype))
-    return tuple(_full(parts, head.x))
+    layer = _layer(*call)
+    with torch.autocast(layer.x.device.type, enabled=False):
+        parts = passes.row_gradients(layer, tuple(call[-1]), upstream.to(layer.rows.sum_dtype))
+    return tuple(_full(parts, layer.x))
 
 
 def _shapes(*call: Any, reduced: bool = True) -> list[Array]:
@@ -139,6 +139,6 @@ _rows_operator = library.custom_op(
 _rows_operator.register_fake(lambda _upstream, *call: tuple(_shapes(*call)))
 
 
-def cross_entropy(head: Head, wanted: chunks.Wanted) -> Array:
+def cross_entropy(layer: Layer, wanted: chunks.Wanted) -> Array:
     """The reduced loss of a layer, as one operator."""
-    return torch.ops.crossent.linear_cross_entropy(*_call(head, wanted))[0]
+    return torch.ops.crossent.linear_cross_entropy(*_call(layer, wanted))[0]

@@ -7,91 +7,94 @@ not right) goes the general way, which has the messages.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
-from torch.autograd import forward_ad
+from torch import Tensor
 
+from .._call.canonical import Elements, Rows
+from .._call.options import BinaryOptions, LossOptions, validated
 from .._definition import Array
+from .._door import misuse
+from .._door import rows as door
 from ..backends import cpu
-from . import tied
+from . import cpu as own
+from . import differentiable, state
+from .tied import product, tied, unchanged
 
-TENSORS = (torch.Tensor, torch.nn.Parameter)
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS = {torch.float32: torch.float32, torch.float64: torch.float64}
 PLAIN: dict[str, Any] = {"reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0, "check": "auto"}
-SHORT = 2048
 SMALL = 1 << 15  # numbers below which one thread, and torch's own memory, are best
-_stack = torch._C._functorch.peek_interpreter_stack
-_modes = torch._C._len_torch_dispatch_stack
-_traced = torch._C._get_tracing_state
+Options = dict[str, Any]
+Made = tuple[Tensor, Tensor | None]
 
 
-def eager(x: Array, y: Array) -> bool:
-    """Whether both are plain tensors in the host's memory, and nothing listens to what is done with them.
-
-    (Whether torch.compile does, the caller has asked.)
-    """
+def eager(x: Tensor, y: Tensor) -> bool:
+    """Whether both are plain tensors in the host's memory, and nothing watches what is done with them."""
     return (
-        type(x) in TENSORS
-        and type(y) in TENSORS
+        not state.watched()
+        and type(x) in state.TENSORS
+        and type(y) in state.TENSORS
         and x.is_cpu
         and x.layout is torch.strided
         and y.layout is torch.strided
         and y.is_cpu
-        and _stack() is None
-        and _modes() == 0
-        and forward_ad._current_level < 0
-        and _traced() is None
     )
 
 
-def softmax(output: int, x: Array) -> Array | None:
-    """softmax or log_softmax over the last axis of an eager tensor; None where it is not that.
-
-    softmax of shorter rows is torch's own: as exact, and faster (measured: up to a few thousand classes).
-    """
-    if not eager(x, x) or not x.ndim:
-        return None
-    if x.requires_grad and torch.is_grad_enabled():
-        from . import softmax as tied_softmax
-
-        return tied_softmax.plain(output, x) if tied_softmax.serves(x) else None
-    if output == cpu.SOFTMAX and x.shape[-1] <= SHORT and x.dtype in SUMS and x.shape[-1]:
-        return torch.softmax(x, -1)
-    return cpu.plain_softmax(output, x)
-
-
-class General(Protocol):
-    """The general way, for what comes after the value."""
-
-    def gradient_for(self, input: Array, target: Array, cotangent: Array, options: Any) -> Array:
-        """The derivative by input of the reduced loss times a cotangent."""
-
-    def differentiable(self, input: Array, target: Array, options: Any) -> Array:
-        """The reduced loss in torch's own operations."""
-
-
 class Plain(NamedTuple):
-    """A plain call, to be made again by the general way; see tied.Call."""
+    """A plain call of cross_entropy, to be made again by the general way; see tied.Call."""
 
-    y: Array
+    y: Tensor
     version: int
-    options: dict[str, Any]
-    general: General
+    options: Options
 
-    def again(self, x: Array, g: Array) -> Array:
+    def product(self, gradient: Tensor, g: Tensor, own: bool) -> Tensor:
+        """See tied.product."""
+        return product(gradient, g, own)
+
+    def rows(self, x: Tensor) -> Rows:
+        """The canonical rows."""
+        unchanged((self.y, self.version))
+        return door.rows("cross_entropy", x, self.y, validated("cross_entropy", None, self.options, LossOptions))
+
+    def again(self, x: Tensor, g: Tensor) -> Array:
         """The gradient for a cotangent of the reduced loss."""
-        tied.unchanged((self.y, self.version))
-        return self.general.gradient_for(x, self.y, g, self.options)
+        return own.gradient_for(self.rows(x), g)
 
-    def slow(self, x: Array) -> Array:
+    def differentiable(self, x: Tensor) -> Tensor:
         """The loss in differentiable operations."""
-        tied.unchanged((self.y, self.version))
-        return self.general.differentiable(x, self.y, self.options)
+        return differentiable.cross_entropy(self.rows(x))
 
 
-def _settings(options: dict[str, Any]) -> tuple[bool, int, float] | None:
+class PlainBinary(NamedTuple):
+    """The same of binary_cross_entropy_with_logits."""
+
+    y: Tensor
+    version: int
+    options: Options
+
+    def product(self, gradient: Tensor, g: Tensor, own: bool) -> Tensor:
+        """See tied.product."""
+        return product(gradient, g, own)
+
+    def elements(self, x: Tensor) -> Elements:
+        """The canonical elements."""
+        unchanged((self.y, self.version))
+        name = "binary_cross_entropy_with_logits"
+        return door.binary(name, x, self.y, validated(name, None, self.options, BinaryOptions))
+
+    def again(self, x: Tensor, g: Tensor) -> Array:
+        """The gradient for a cotangent of the reduced loss."""
+        return own.binary_gradient_for(self.elements(x), g)
+
+    def differentiable(self, x: Tensor) -> Tensor:
+        """The loss in differentiable operations."""
+        return differentiable.binary_cross_entropy_with_logits(self.elements(x))
+
+
+def _settings(options: Options) -> tuple[bool, int, float] | None:
     """(whether a mean, ignore_index, label_smoothing) of options that are plain and in their ranges, else None."""
     if not options:
         return True, -100, 0.0
@@ -105,10 +108,11 @@ def _settings(options: dict[str, Any]) -> tuple[bool, int, float] | None:
     return (reduction == "mean", ignore, smoothing) if reduction in ("mean", "sum") else None
 
 
-def _run(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[Array, Array] | None:
-    """(the loss of a plain call, its derivative by x if wanted); None where it is not plain or an index is no class."""
-    kernels = cpu.kernels()
-    if kernels is None or not eager(x, y) or x.ndim != 2 or y.ndim != 1 or y.dtype is not torch.int64:
+def _run(x: Tensor, y: Tensor, options: Options, *, wanted: bool) -> Made | None:
+    """(the loss of a plain call, its derivative by x if wanted); None if it is not plain, or an index is no class."""
+    if not eager(x, y) or (kernels := cpu.kernels()) is None:
+        return None
+    if x.ndim != 2 or y.ndim != 1 or y.dtype is not torch.int64:
         return None
     settings, kind, (rows, classes) = _settings(options), TYPES.get(x.dtype), x.shape
     if settings is None or kind is None or y.shape[0] != rows or classes < 2 or not rows:
@@ -128,30 +132,27 @@ def _run(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[
     return None if place >= 0 else (value, gradient)
 
 
-def cross_entropy(x: Array, y: Array, options: dict[str, Any], general: Any) -> Array | None:
+def cross_entropy(x: Tensor, y: Tensor, options: Options) -> Tensor | None:
     """The loss of a plain call, tied to x."""
     wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
-    return _tied(x, y, _run(x, y, options, wanted=wanted), options, general)
+    made = _run(x, y, options, wanted=wanted)
+    if made is None:
+        return None
+    misuse.look_afterwards("cross_entropy", x, y, options)
+    return tied(x, made, Plain(y, y._version, {**options, "check": False})) if wanted else made[0]
 
 
-def with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, Array] | None:
+def with_gradient(x: Tensor, y: Tensor, options: Options) -> Made | None:
     """The loss of a plain call and its derivative by x, whether x requires one or not."""
-    return _run(x, y, options, wanted=True)
+    made = _run(x, y, options, wanted=True)
+    if made is not None:
+        misuse.look_afterwards("cross_entropy_with_grad", x, y, options)
+    return made
 
 
-def _tied(
-    x: Array, y: Array, result: tuple[Array, Array] | None, options: dict[str, Any], general: Any
-) -> Array | None:
-    """The value, tied to x if a gradient was formed with it."""
-    if result is None or result[1] is None:
-        return result and result[0]
-    return tied.tied(x, *result, Plain(y, y._version, {**options, "check": False}, general))
-
-
-def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) -> tuple[Array, Array] | None:
+def _run_binary(x: Tensor, y: Tensor, options: Options, *, wanted: bool) -> Made | None:
     """(the loss of a plain binary call, its derivative by x if wanted); None where it is not plain."""
-    kernels = cpu.kernels()
-    if kernels is None or not eager(x, y) or x.shape != y.shape or y.dtype is not SUMS.get(x.dtype):
+    if not eager(x, y) or (kernels := cpu.kernels()) is None or x.shape != y.shape or y.dtype is not SUMS.get(x.dtype):
         return None
     settings, count = _settings(options), x.numel()
     if settings is None or "ignore_index" in options or not count:
@@ -171,12 +172,16 @@ def _run_binary(x: Array, y: Array, options: dict[str, Any], *, wanted: bool) ->
     return None if total is None else (torch.tensor(total / count if mean else total, dtype=x.dtype), gradient)
 
 
-def binary(x: Array, y: Array, options: dict[str, Any], general: Any) -> Array | None:
+def binary(x: Tensor, y: Tensor, options: Options) -> Tensor | None:
     """The binary loss of a plain call, tied to x."""
     wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
-    return _tied(x, y, _run_binary(x, y, options, wanted=wanted), options, general)
+    made = _run_binary(x, y, options, wanted=wanted)
+    if made is None:
+        return None
+    misuse.look_afterwards("binary_cross_entropy_with_logits", x, y, options)
+    return tied(x, made, PlainBinary(y, y._version, {**options, "check": False})) if wanted else made[0]
 
 
-def binary_with_gradient(x: Array, y: Array, options: dict[str, Any]) -> tuple[Array, Array] | None:
+def binary_with_gradient(x: Tensor, y: Tensor, options: Options) -> Made | None:
     """The binary loss of a plain call and its derivative by x, whether x requires one or not."""
     return _run_binary(x, y, options, wanted=True)

@@ -13,14 +13,14 @@ import torch
 
 from .. import _definition as definition
 from .. import _functions
-from .._call.options import Options, Rows
+from .._call.canonical import Rows
+from .._call.options import Options
 from .._definition import Array
 from ..backends import cpu
-from . import functions, short
+from . import functions, short, state
 
 Context = Any
-_transforms = torch._C._functorch.peek_interpreter_stack
-_is_batch = torch._C._functorch.is_legacy_batchedtensor
+SHORT = 2048
 
 
 def serves(z: Array) -> bool:
@@ -31,12 +31,12 @@ def serves(z: Array) -> bool:
 
 def _slow(g: Array) -> bool:
     """Whether a backward pass is itself differentiated, or runs for many cotangents at once."""
-    return torch.is_grad_enabled() or _is_batch(g) or _transforms() is not None
+    return torch.is_grad_enabled() or state.batched(g)
 
 
 def _plain(output: int, z: Array) -> Array:
     """softmax or log_softmax of the last axis."""
-    if output == cpu.SOFTMAX and z.shape[-1] <= short.SHORT:
+    if output == cpu.SOFTMAX and z.shape[-1] <= SHORT:
         return torch.softmax(z, -1)
     return cpu.plain_softmax(output, z.detach().contiguous())
 
@@ -104,17 +104,26 @@ class LogSumExp(torch.autograd.Function):
         return _plain(cpu.SOFTMAX, z).mul_(g[..., None])
 
 
-def plain(output: int, z: Array) -> Array:
-    """softmax or log_softmax of a tensor that `serves` accepts, tied to it."""
-    function: Any = Softmax if output == cpu.SOFTMAX else LogSoftmax
-    return function.apply(z)
+def plain(output: int, x: Array) -> Array:
+    """softmax or log_softmax over the last axis of an eager tensor by the shortest way; None where it is not that.
+
+    softmax of shorter rows is torch's own: as exact, and faster (measured: up to a few thousand classes).
+    """
+    if not short.eager(x, x) or not x.ndim:
+        return None
+    if x.requires_grad and torch.is_grad_enabled():
+        function: Any = Softmax if output == cpu.SOFTMAX else LogSoftmax
+        return function.apply(x) if serves(x) else None
+    if output == cpu.SOFTMAX and x.shape[-1] <= SHORT and x.dtype in short.SUMS and x.shape[-1]:
+        return torch.softmax(x, -1)
+    return cpu.plain_softmax(output, x)
 
 
 def _rule(eager: type[torch.autograd.Function], general: Any) -> Any:
     """The function that takes the kernels for what they serve, else the definition."""
 
     def apply(z: Array) -> Array:
-        served = not torch.compiler.is_compiling() and serves(z)
+        served = not state.compiling() and serves(z)
         return (eager.apply if served else general)(z)
 
     return apply

@@ -1,4 +1,12 @@
-"""A loss of an eager torch tensor whose gradient the kernels form, with the value or when it is asked for."""
+"""A value with its gradient by x formed beside it, or formed when it is asked for, tied to torch's autograd.
+
+There is one Function, for the CPU, the GPU and the gradient written over the logits, with one promise:
+
+- its value is a tensor of its own, which may be written into;
+- what a later pass needs must be as it was: a tensor changed in place raises, whoever asks;
+- batches of cotangents, a kept graph and second derivatives are served, the last by the loss in torch's operations;
+- hooks on saved tensors see the logits and the gradient.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +14,54 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 
-from .._definition import Array
+from .._call.arrays import values
+from . import state
 
-_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
-_transforms = torch._C._functorch.peek_interpreter_stack
-_is_batch = torch._C._functorch.is_legacy_batchedtensor
 NARROW = (torch.bfloat16, torch.float16)
+Versions = tuple[tuple[Tensor, int], ...]
+Product = Callable[[Tensor, Tensor, bool], Tensor]
 
 
 class Call(Protocol):
     """The call that a loss came from."""
 
-    def again(self, x: Array, g: Array) -> Array:
-        """The gradient by x for a cotangent, formed anew."""
+    def product(self, gradient: Tensor, g: Tensor, own: bool) -> Tensor:
+        """A formed gradient times a cotangent, in its own memory if that is not needed again."""
 
-    def slow(self, x: Array) -> Array:
+    def again(self, x: Tensor, g: Tensor) -> Tensor | None:
+        """The gradient by x for a cotangent, formed anew; None where only the formed one is there."""
+
+    def differentiable(self, x: Tensor) -> Tensor:
         """The loss in differentiable operations."""
 
 
 class Again(NamedTuple):
-    """A call by its two functions, and the tensors that they need as they were, with their versions."""
+    """A call by its functions, and the tensors that they need as they were, with their versions."""
 
-    gradient: Callable[[Array, Array], Array]
-    composed: Callable[[Array], Array]
-    tensors: tuple[tuple[Array, int], ...]
+    gradient: Callable[[Tensor, Tensor], Tensor] | None
+    loss: Callable[[Tensor], Tensor]
+    tensors: Versions
+    times: Product
 
-    def again(self, x: Array, g: Array) -> Array:
+    def product(self, gradient: Tensor, g: Tensor, own: bool) -> Tensor:
+        """A formed gradient times a cotangent."""
+        return self.times(gradient, g, own)
+
+    def again(self, x: Tensor, g: Tensor) -> Tensor | None:
         """The gradient by x for a cotangent."""
         unchanged(*self.tensors)
-        return self.gradient(x, g)
+        return None if self.gradient is None else self.gradient(x, g)
 
-    def slow(self, x: Array) -> Array:
+    def differentiable(self, x: Tensor) -> Tensor:
         """The loss in differentiable operations."""
         unchanged(*self.tensors)
-        return self.composed(x)
+        return self.loss(x)
 
 
-class Formed(torch.autograd.Function):
-    """A loss with its gradient by x, or None where `call` is to form it.
+class Tied(torch.autograd.Function):
+    """See the module.
 
     A gradient formed with the value holds for the cotangent 1, which `loss.backward()` gives: it is handed on as it is.
     Another cotangent multiplies a float32 or float64 gradient; a narrower one is formed again from x, so that it is
@@ -52,28 +69,43 @@ class Formed(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Array, value: Array, gradient: Array, call: Call) -> Array:
-        """Give the value; keep what the gradient needs. (x with its version: saving it takes torch a microsecond.)"""
-        ctx.x, ctx.version, ctx.gradient, ctx.call = x, x._version, gradient, call
+    def forward(ctx: Any, x: Tensor, made: tuple[Tensor, Tensor | None], call: Call) -> Tensor:
+        """Give the value; keep what the gradient needs.
+
+        The value comes in a tuple: an argument that is given back would be a view of itself. And x is kept with its
+        version rather than saved, which takes torch a microsecond, unless someone wants to see what is saved.
+        """
+        value, gradient = made
+        ctx.version, ctx.call = x._version, call
+        if state.hooks(False) is None:
+            ctx.x, ctx.gradient, ctx.hooked = x, gradient, False
+        else:
+            ctx.x, ctx.hooked = None, True
+            ctx.save_for_backward(x, gradient)
         return value
 
     @staticmethod
-    def backward(ctx: Any, g: Array) -> Any:
+    def backward(ctx: Any, g: Tensor) -> Any:
         """The gradient times the cotangent; differentiable, if asked for, through the definition."""
+        x, gradient = (ctx.x, ctx.gradient) if ctx.x is not None else _saved(ctx)
         if torch.is_grad_enabled():
-            x = _saved(ctx)
-            return torch.autograd.grad(ctx.call.slow(x), x, g, create_graph=True)[0], None, None, None
-        if _is_batch(g) or _transforms() is not None:
-            return _batched(ctx, g), None, None, None
-        return _gradient(ctx, g), None, None, None
+            unchanged((x, ctx.version))
+            return torch.autograd.grad(ctx.call.differentiable(x), x, g, create_graph=True)[0], None, None
+        if type(g) is not Tensor or state.batched(g):
+            return _batched(ctx, x, gradient, g), None, None
+        return _gradient(ctx, x, gradient, g), None, None
 
 
-def versions(*tensors: Array) -> tuple[tuple[Array, int], ...]:
+# torch.autograd.Function.apply without its look at transforms, of which there are none here: a microsecond and a half.
+tied: Callable[[Tensor, tuple[Tensor, Tensor | None], Call], Tensor] = super(torch.autograd.Function, Tied).apply
+
+
+def versions(*tensors: Tensor | None) -> Versions:
     """Tensors with their versions, for `unchanged`; what is no tensor is left out."""
-    return tuple((x, x._version) for x in tensors if isinstance(x, torch.Tensor))
+    return tuple((x, x._version) for x in tensors if isinstance(x, Tensor))
 
 
-def unchanged(*pairs: tuple[Array, int]) -> None:
+def unchanged(*pairs: tuple[Tensor, int]) -> None:
     """Raise RuntimeError where a tensor that is needed once more has been modified in place meanwhile."""
     for x, version in pairs:
         if x._version != version:
@@ -82,41 +114,62 @@ def unchanged(*pairs: tuple[Array, int]) -> None:
             raise RuntimeError(f"{text}, but {more}: modify a copy")
 
 
-def _saved(ctx: Any) -> Array:
-    """The logits, as they were when the loss was computed."""
-    if ctx.x is None:
+def _saved(ctx: Any) -> tuple[Tensor, Tensor | None]:
+    """The logits and the gradient, as hooks on saved tensors give them back; torch's own error once they are freed."""
+    if not ctx.hooked:
         text = "backward a second time through a loss of crossent whose memory has been given back"
         raise RuntimeError(f"{text}: use retain_graph=True in the first backward pass")
-    unchanged((ctx.x, ctx.version))
-    return ctx.x
+    x, gradient = ctx.saved_tensors
+    return x, gradient
 
 
-def _batched(ctx: Any, g: Array) -> Array:
-    """The gradients for a batch of cotangents, through the definition."""
-    x = _saved(ctx).detach().requires_grad_()
+def _batched(ctx: Any, x: Tensor, gradient: Tensor | None, g: Tensor) -> Tensor:
+    """The gradients for a batch of cotangents: the formed one times each, or through the definition."""
+    if gradient is not None and gradient.dtype not in NARROW:
+        return (gradient * along(g, gradient)).to(x.dtype)
+    unchanged((x, ctx.version))
+    own = x.detach().requires_grad_()
     with torch.enable_grad():
-        return torch.autograd.grad(ctx.call.slow(x), x, g)[0]
+        gradients: tuple[Tensor, ...] = torch.autograd.grad(ctx.call.differentiable(own), own, g)
+        return gradients[0]
 
 
-def _gradient(ctx: Any, g: Array) -> Array:
+def _gradient(ctx: Any, x: Tensor, gradient: Tensor | None, g: Tensor) -> Tensor:
     """The gradient for a cotangent; memory that no later pass needs is given away with it, other is never shared."""
-    gradient, kept = ctx.gradient, _keeps_graph()
-    unit = gradient is not None and g.ndim == 0 and g.item() == 1
-    if gradient is None or (gradient.dtype in NARROW and not unit):
-        gradient = ctx.call.again(_saved(ctx).detach(), g)
-    elif kept:
-        gradient = gradient.clone() if unit else gradient * g
-    elif not unit:
-        gradient.mul_(g)
+    kept = state.keeps_graph()
+    formed: Tensor | None = None
+    if gradient is not None and not kept and is_one(g):
+        ctx.x = ctx.gradient = None
+        return gradient if gradient.dtype == x.dtype else gradient.to(x.dtype)
+    if gradient is None or (gradient.dtype in NARROW and not is_one(g)):
+        unchanged((x, ctx.version))
+        formed = ctx.call.again(x.detach(), g)
+    if formed is None:
+        formed = ctx.call.product(gradient, g, not kept)
     if not kept:
         ctx.x = ctx.gradient = None
-    return gradient
+    return formed if formed.dtype == x.dtype else formed.to(x.dtype)
 
 
-# torch.autograd.Function.apply without its look at transforms, of which there are none here: a microsecond and a half.
-_apply: Any = super(torch.autograd.Function, Formed).apply
+def is_one(g: Tensor) -> bool:
+    """Whether a cotangent is seen to be 1, without waiting for a device."""
+    return g.ndim == 0 and g.is_cpu and g.item() == 1
 
 
-def tied(x: Array, value: Array, gradient: Array, call: Call) -> Array:
-    """The value, tied to x."""
-    return _apply(x, value, gradient, call)
+def along(g: Tensor, gradient: Tensor, axis: int = -1) -> Tensor:
+    """A cotangent of the reduced loss, of rows or of elements, as a factor of the gradient."""
+    return g if g.ndim in (0, gradient.ndim) else g.unsqueeze(axis)
+
+
+def product(gradient: Tensor, g: Tensor, own: bool) -> Tensor:
+    """See Call.product: on the host."""
+    if is_one(g):
+        return gradient if own else gradient.clone()
+    factor = along(g, gradient)
+    if not own:
+        return gradient * factor
+    if state.forked:  # torch's pool has stayed with the parent; NumPy has none
+        seen = values(gradient)
+        seen *= values(factor)
+        return gradient
+    return gradient.mul_(factor)

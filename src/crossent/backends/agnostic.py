@@ -13,7 +13,8 @@ from typing import Any
 
 from .. import _definition as definition
 from .. import _functions
-from .._call.options import Binary, Options, Rows
+from .._call.canonical import Elements, Rows
+from .._call.options import Options
 from .._definition import Array, class_mask, namespace, product, wide
 from .._functions import like
 
@@ -203,7 +204,7 @@ def _two_classes(y: Array, weight: Array, pos_weight: Array, smoothing: float) -
     return (positive, negative) if weight is None else (positive * weight, negative * weight)
 
 
-def _binary_parts(b: Binary, rules: Any) -> tuple[Array, Array, Array]:
+def _binary_parts(b: Elements, rules: Any) -> tuple[Array, Array, Array]:
     """(z, positive, negative) of each element, in y's dtype, that of the sums, or wider."""
     xp = namespace(b.x)
     z = capped(xp.astype(b.x, b.y.dtype, copy=False), b.options, rules)
@@ -213,12 +214,12 @@ def _binary_parts(b: Binary, rules: Any) -> tuple[Array, Array, Array]:
     return z, positive, negative
 
 
-def binary_cross_entropy_with_logits(b: Binary, rules: Any) -> Array:
+def binary_cross_entropy_with_logits(b: Elements, rules: Any) -> Array:
     """The loss of each element."""
     return like(rules.binary_loss(*_binary_parts(b, rules)), b.y)
 
 
-def binary_cross_entropy_with_gradient(b: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
+def binary_cross_entropy_with_gradient(b: Elements, *, wanted: bool = True) -> tuple[Array, Array]:
     """The loss of each element and, if wanted, its derivative by x, in the dtype of the sums."""
     z, positive, negative = _binary_parts(b, _functions)
     loss = like(_functions.binary_loss(z, positive, negative), b.y)
@@ -239,7 +240,7 @@ def _held_log(p: Array, log_p: Array) -> Array:
     return namespace(p).where(p > LOWEST, log_p, STEEPEST * p - 100.0)
 
 
-def binary_cross_entropy(b: Binary) -> Array:
+def binary_cross_entropy(b: Elements) -> Array:
     """The loss of each element, from probabilities."""
     xp = namespace(b.x)
     p = wide(xp.astype(b.x, b.y.dtype, copy=False))

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from ..._call.arrays import dtype_name, is_numpy, is_torch
-from ..._call.options import Binary, Rows
+from ..._call.canonical import Elements, Rows
 from ..._definition import Array, namespace
 from . import _extension
 from ._extension import describe as describe
@@ -185,7 +185,7 @@ def logsumexp(rows: Rows, _rules: Any = None) -> Array:
     return lse
 
 
-def serves_binary(call: Binary) -> bool:
+def serves_binary(call: Elements) -> bool:
     """Whether these elements are the kernels' work: contiguous, weighted element by element or not at all."""
     parts = (call.y, call.weight, call.pos_weight)
     return takes(call.x, *parts) and _contiguous(call.x) and _contiguous(call.y) and _period(call) is not None
@@ -196,7 +196,7 @@ def _contiguous(x: Array) -> bool:
     return bool(x.is_contiguous() if is_torch(x) else x.flags.c_contiguous)
 
 
-def _period(call: Binary) -> int | None:
+def _period(call: Elements) -> int | None:
     """After how many elements pos_weight repeats; None where a weight has another shape than the kernels take."""
     if call.weight is not None and (call.weight.shape != call.x.shape or not _contiguous(call.weight)):
         return None
@@ -207,20 +207,20 @@ def _period(call: Binary) -> int | None:
     return length if last and _contiguous(call.pos_weight) else None
 
 
-def binary_cross_entropy_with_logits(call: Binary, _rules: Any = None) -> Array:
+def binary_cross_entropy_with_logits(call: Elements, _rules: Any = None) -> Array:
     """See agnostic.binary_cross_entropy_with_logits."""
     loss = empty(tuple(call.x.shape), call.x, call.y.dtype)
     _run_binary(call, loss)
     return loss
 
 
-def binary_gradient(call: Binary, scale: float, upstream: Array = None) -> tuple[float, Array]:
+def binary_gradient(call: Elements, scale: float, upstream: Array = None) -> tuple[float, Array]:
     """(sum of the losses, derivative by x, times a scale and a cotangent of each element), in one pass."""
     into = empty_like(call.x)
     return _run_binary(call, None, into, scale, upstream), into
 
 
-def _run_binary(call: Binary, loss: Array, into: Array = None, scale: float = 1.0, upstream: Array = None) -> float:
+def _run_binary(call: Elements, loss: Array, into: Array = None, scale: float = 1.0, upstream: Array = None) -> float:
     """One call of the kernels; the sum of the losses."""
     options = call.options
     total: float = _extension.ready().binary(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from ..._call.options import Binary, Rows
+from ..._call.canonical import Elements, Rows
 from .launch_elements import binary_cross_entropy_with_gradient as binary_cross_entropy_with_gradient
 from .launch_elements import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .launch_elements import binary_with_cotangent as binary_with_cotangent
@@ -28,7 +28,7 @@ from .launch_losses import target_losses as target_losses
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def serves(rows: Rows | Binary) -> bool:
+def serves(rows: Rows | Elements) -> bool:
     """Whether the kernels take a call: a floating dtype, sums in float32 or float64, no narrower than it."""
     dtype = rows.sum_dtype if isinstance(rows, Rows) else rows.y.dtype
     return rows.x.dtype in FLOATS and dtype in (torch.float32, torch.float64) and rows.x.itemsize <= dtype.itemsize

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..._call.options import Rows
+from ..._call.canonical import Rows
 from ..._definition import Array
 from . import flags
 from .layout import Strides, alignment, as_rows, bits, contiguous, matrix

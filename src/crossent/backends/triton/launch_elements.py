@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..._call.options import Binary
+from ..._call.canonical import Elements
 from ..._definition import Array
 from . import elements, layout
 
@@ -25,7 +25,7 @@ def _repeating(part: Array, x: Array) -> tuple[Array, int]:
     return part.detach().contiguous(), max(part.numel(), 1)
 
 
-def binary_with_cotangent(b: Binary, g: Array, *, value: bool, slope: bool, dtype: Any = None) -> tuple[Array, Array]:
+def binary_with_cotangent(b: Elements, g: Array, *, value: bool, slope: bool, dtype: Any = None) -> tuple[Array, Array]:
     """(loss of each element, g times its derivative by x in `dtype`), each if asked for; g is read on the device."""
     x, y = b.x.detach().contiguous(), b.y.detach().contiguous()
     loss = torch.empty(x.shape, dtype=y.dtype, device=x.device) if value else None
@@ -54,12 +54,12 @@ def binary_with_cotangent(b: Binary, g: Array, *, value: bool, slope: bool, dtyp
     return loss, gradient
 
 
-def binary_cross_entropy_with_logits(b: Binary, rules: Any = None) -> Array:  # noqa: ARG001  # the rooms' signature
+def binary_cross_entropy_with_logits(b: Elements, rules: Any = None) -> Array:  # noqa: ARG001  # the rooms' signature
     """The loss of each element."""
     return binary_with_cotangent(b, None, value=True, slope=False)[0]
 
 
-def binary_cross_entropy_with_gradient(b: Binary, *, wanted: bool = True) -> tuple[Array, Array]:
+def binary_cross_entropy_with_gradient(b: Elements, *, wanted: bool = True) -> tuple[Array, Array]:
     """The loss of each element and, if wanted, its derivative by x, in the dtype of the sums."""
     return binary_with_cotangent(b, None, value=True, slope=wanted)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..._call.options import Rows
+from ..._call.canonical import Rows
 from ..._definition import Array
 from . import functions as kernels
 from . import layout

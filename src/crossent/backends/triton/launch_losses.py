@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..._call.options import Rows
+from ..._call.canonical import Rows
 from ..._definition import Array
 from . import layout, losses
 from .call import Call, Scale, call_of, scaled

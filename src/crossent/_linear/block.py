@@ -1,0 +1,109 @@
+"""The seam between the walk and a room: the loss of a chunk of rows, its gradient written over its logits.
+
+The C++ room takes a chunk in one pass; the definition takes it in blocks of rows that stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import _functions
+from .._call.arrays import dtype_name, is_numpy, values
+from .._call.canonical import Rows
+from .._definition import Array, namespace
+from ..backends import agnostic, cpu
+
+CACHED = 2**17  # elements of a block of rows that the definition works on at one time
+
+
+def chunk_loss_and_gradient(rows: Rows, scales: tuple[Any, Any], *, wanted: bool) -> tuple[Array, Array]:
+    """(loss, lse² or None) of each row of a chunk (n, C).
+
+    If wanted, the derivative of Σ loss·scales[0] + lse²·scales[1] by the logits is written over them, over rows.x.
+    """
+    if cpu.serves(rows):
+        return _by_kernel(rows, scales, wanted)
+    if not _on_host(rows.x):
+        return _loss_and_gradient(rows, scales, wanted)
+    parts = [_loss_and_gradient(block, scales, wanted, into) for block, into in _blocks(rows)]
+    return tuple(_joined(rows.x, column) for column in zip(*parts, strict=True))
+
+
+def _by_kernel(rows: Rows, scales: Any, wanted: bool) -> tuple[Array, Array]:
+    """The same by the C++ room, in one pass over the chunk."""
+    if not wanted:
+        return cpu.cross_entropy(rows)
+    own = rows._replace(options=dataclasses.replace(rows.options, inplace=True))
+    return cpu.cross_entropy_with_gradient(own, lambda *_: scales)[:2]
+
+
+def _loss_and_gradient(rows: Rows, scales: Any, wanted: bool, into: Array = None) -> tuple[Array, Array]:
+    """The same by the definition, of rows whose gradient goes `into` memory of another library."""
+    with np.errstate(all="ignore"):
+        if not wanted:
+            return agnostic.cross_entropy(rows, _functions)
+        loss, square, gradient = agnostic.cross_entropy_with_gradient(rows, lambda *_: scales)
+    into = rows.x if into is None else into
+    into[...] = namespace(into).asarray(gradient)
+    return loss, square
+
+
+def chunk_stats(rows: Rows) -> tuple[Array, ...]:
+    """(lse, entropy, argmax, confidence, log-probability of the target or None) of each row of a chunk."""
+    if cpu.serves(rows):
+        return _stats(rows, cpu)
+    if not _on_host(rows.x):
+        return _stats(rows)
+    parts = [_stats(block) for block, _ in _blocks(rows)]
+    return tuple(_joined(rows.x, column) for column in zip(*parts, strict=True))
+
+
+def _stats(rows: Rows, room: Any = agnostic) -> tuple[Array, ...]:
+    """The same by one room, the definition unless told otherwise."""
+    with np.errstate(all="ignore"):
+        given = rows.y is not None or rows.q is not None
+        log_prob = room.target_losses(rows, _functions)[1] if given else None
+        return *room.moments(rows, _functions), log_prob
+
+
+def _on_host(x: Array) -> bool:
+    """Whether NumPy can look at x's memory."""
+    return is_numpy(x) or x.device.type == "cpu"
+
+
+def _joined(like: Array, column: Any) -> Array:
+    """The results of the blocks in one array of the caller's library."""
+    if column[0] is None:
+        return None
+    return namespace(like).asarray(np.concatenate(column))
+
+
+def cut(rows: Rows, block: slice) -> Rows:
+    """Some rows of a chunk."""
+    names = ("x", "y", "q", "live", "sample_weight", "where")
+    parts = {name: part for name in names if (part := getattr(rows, name)) is not None}
+    if rows.where is not None and rows.where.ndim == 1:
+        del parts["where"]
+    return rows._replace(**{name: part[block] for name, part in parts.items()})
+
+
+def blocks(rows: Rows) -> list[slice]:
+    """The rows of a chunk in blocks that stay in the processor's cache."""
+    count, classes = rows.x.shape
+    step = max(1, CACHED // classes)
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
+def _blocks(rows: Rows) -> Iterator[tuple[Rows, Array]]:
+    """The chunk in such blocks, as NumPy's, each with the memory of its logits."""
+    names = ("y", "q", "live", "weight", "sample_weight", "where")
+    parts = {name: values(part) for name in names if (part := getattr(rows, name)) is not None}
+    wide = np.dtype(dtype_name(rows.sum_dtype))
+    own = rows._replace(sum_dtype=wide, dtype=wide, **parts)
+    for block in blocks(rows):
+        part = cut(own, block)
+        yield part._replace(x=values(part.x)), part.x
