@@ -31,6 +31,9 @@ class Functions(Protocol):
     def logsumexp(self, z: Array) -> Array:
         """m + log1p(r)."""
 
+    def weighted_logsumexp(self, z: Array, b: Array) -> Array:
+        """log |Σ b·exp(z)|."""
+
     def row_loss(self, z: Array, q: Array) -> Array:
         """w·log1p(r) − t."""
 
