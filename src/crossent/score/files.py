@@ -6,21 +6,16 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from crossent.errors import DataError
 
 __all__ = ["Stored", "open_stored"]
+from .stored import Array, Stored
 
-Array = npt.NDArray[Any]
-
-ROWS_OF_VECTORS = 1 << 16
-BLOCK_BYTES = 1 << 22  # a block stays in the processor's cache between the passes over it
 SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2"}
 SAFETENSORS |= {"I8": "i1", "U8": "u1", "BOOL": "?", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
 USUAL_NAMES = {
@@ -28,28 +23,6 @@ USUAL_NAMES = {
     "targets": ("targets", "labels", "y", "y_true"),
 }
 TABLES = {".csv", ".tsv", ".txt", ".parquet", ".pq"}
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An array in a file: `rows` of `columns` values (0 for one value a row), None rows where only reading tells.
-
-    `blocks(n)` hands out arrays of n rows, the last one shorter. `names` are the columns', where they have some.
-    """
-
-    path: Path
-    rows: int | None
-    columns: int
-    dtype: str
-    blocks: Callable[[int], Iterator[Array]]
-    names: list[str] = field(default_factory=list)
-    shape: tuple[int, ...] = ()
-
-    def block_rows(self) -> int:
-        """How many rows fit a block."""
-        if not self.columns:
-            return ROWS_OF_VECTORS
-        return max(1, min(ROWS_OF_VECTORS, BLOCK_BYTES // (self.columns * 4)))
 
 
 def open_stored(source: str, wanted: str) -> Stored:

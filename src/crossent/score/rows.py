@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crossent.errors import DataError, DtypeError, ProbabilityError, ShapeError
 
-from .files import Stored
+from .stored import Stored
 from .tables import regrouped
 
 __all__ = [

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from crossent.classify.calibration import COLDEST, HOTTEST, Reliability
 from crossent.errors import DataError
 
-from .files import Stored, open_stored
+from .files import open_stored
 from .rows import Faults, as_indices, check_kind, check_shapes, distributions, in_step, rows_in_range, two_columns
+from .stored import Stored
 from .totals import Groups, RowScores, Totals, score_block
 
 __all__ = ["Comparison", "Interval", "Scores", "score_files"]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from crossent.errors import DataError
 
-from .files import Stored
+from .stored import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
