@@ -60,7 +60,7 @@ def run(*words):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few rows, so that every test goes over their borders."""
-    monkeypatch.setattr(files, "BLOCK_BYTES", 4 * 5 * 37)
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 4 * 5 * 37)
     monkeypatch.setattr(files, "ROWS_OF_VECTORS", 37)
 
 

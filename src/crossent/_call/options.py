@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, get_type_hints
 
 from .._definition import Array, namespace
 from ..errors import OptionError, UnknownOptionError
-from .arrays import FLOATS, INTEGERS, describe, dtype_name, readable, values
+from .arrays import FLOATS, INTEGERS, dtype_name, readable, values
 
 if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
