@@ -23,7 +23,7 @@ from sklearn.metrics import (
 
 from crossent.classify.calibration import expected_calibration_error, fit_temperature
 from crossent.cli import main
-from crossent.score import files, scoring, totals
+from crossent.score import scoring, stored, totals
 from crossent.score.scoring import score_files
 
 RUNNER = CliRunner()
@@ -61,7 +61,7 @@ def run(*words):
 def small_blocks(monkeypatch):
     """Blocks of a few rows, so that every test goes over their borders."""
     monkeypatch.setattr(stored, "BLOCK_BYTES", 4 * 5 * 37)
-    monkeypatch.setattr(files, "ROWS_OF_VECTORS", 37)
+    monkeypatch.setattr(stored, "ROWS_OF_VECTORS", 37)
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
