@@ -11,6 +11,7 @@ import pytest
 from blocks import Block, blocks, blocks_of, run_commands, run_python, runnable
 
 import crossent
+from crossent.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -124,6 +125,15 @@ def test_pictures_and_pages_fit(parts):
     for page in PAGES:
         for body in re.findall(r"^```{picture} \w+\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S):
             assert re.match(r":alt: \S.{20,}", body), f"{named(page)}: a picture without words"
+
+
+def test_the_commands_are_written_down(parts, tmp_path):
+    pages = importlib.import_module("parts.pages")
+    pages.write_commands(tmp_path / "commands.md")
+    text = (tmp_path / "commands.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"## crossent {name}\n\n```text\nUsage: crossent {name} " in text
+        assert text.count(f"Usage: crossent {name} ") == 1
 
 
 def test_the_pictures_oracle(parts):

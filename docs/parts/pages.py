@@ -17,8 +17,9 @@ BETWEEN_CHINESE = re.compile(r"(?<=[\u2e80-\uffff])\n(?=[\u2e80-\uffff])")
 
 
 def setup(app: Sphinx) -> None:
-    """Write the tour before the pages are read; copy the playground when they are written."""
+    """Write the tour and the commands before the pages are read; copy the playground when they are written."""
     app.connect("builder-inited", lambda _: write_tour(GENERATED))
+    app.connect("builder-inited", lambda _: write_commands(GENERATED / "commands.md"))
     app.connect("source-read", join_chinese)
     app.connect("html-page-context", speak_chinese)
     app.connect("build-finished", copy_playground)
@@ -34,6 +35,26 @@ def write_tour(folder: Path) -> None:
         tour.run(lang=lang, file=text)
         path = folder / f"tour_{lang}.txt"
         path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def write_commands(path: Path) -> None:
+    """Write what `--help` says of every command, as a page includes it."""
+    import click
+
+    from crossent.cli import main
+
+    with click.Context(main, info_name="crossent") as whole:
+        commands = [(name, main.get_command(whole, name)) for name in main.list_commands(whole)]
+        parts = [section(f"crossent {name}", command, whole) for name, command in commands if command is not None]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def section(title: str, command: Any, whole: Any) -> str:
+    """One command's help under its name, and that of its subcommands."""
+    with command.make_context(title.split()[-1], [], parent=whole, resilient_parsing=True) as context:
+        text = f"## {title}\n\n```text\n{command.get_help(context)}\n```\n"
+        inner = getattr(command, "commands", {})
+        return text + "".join(section(f"{title} {name}", each, context) for name, each in inner.items())
 
 
 def join_chinese(app: Sphinx, docname: str, source: list[str]) -> None:
