@@ -51,7 +51,7 @@ def write_commands(path: Path) -> None:
 
 def section(title: str, command: Any, whole: Any) -> str:
     """One command's help under its name, and that of its subcommands."""
-    with command.make_context(title.split()[-1], [], parent=whole, resilient_parsing=True) as context:
+    with command.make_context(title.rsplit(maxsplit=1)[-1], [], parent=whole, resilient_parsing=True) as context:
         text = f"## {title}\n\n```text\n{command.get_help(context)}\n```\n"
         inner = getattr(command, "commands", {})
         return text + "".join(section(f"{title} {name}", each, context) for name, each in inner.items())
