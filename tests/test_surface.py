@@ -237,6 +237,7 @@ def test_signatures_are_whole() -> None:
         "z_loss",
         "softcap",
         "temperature",
+        "poly1_epsilon",
         "denominator",
         "on_empty",
         "dtype",

@@ -61,6 +61,9 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
         Replaces x by softcap·tanh(x/softcap), before the mask.
     temperature
         Divides the logits.
+    poly1_epsilon
+        ε₁ of PolyLoss: adds ε₁·Σ q·(1 − p) to each row, q with smoothing and class weights. Above 0 it weighs the
+        classes that are still uncertain more, below 0 less.
     denominator
         Replaces the divisor of the mean: a number, or an array of one element (gradient accumulation, data parallel).
     on_empty
@@ -109,7 +112,8 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     References
     ----------
     I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B, 1952; smoothing: C. Szegedy et al.,
-    "Rethinking the Inception architecture", 2016; z-loss: B. Zoph et al., "ST-MoE", 2022.
+    "Rethinking the Inception architecture", 2016; z-loss: B. Zoph et al., "ST-MoE", 2022; poly1_epsilon: Z. Leng et
+    al., "PolyLoss", 2022.
     """
     return _ways.cross_entropy(input, target, weight, options)
 

@@ -30,6 +30,7 @@ class LossOptions(TypedDict, total=False):
     z_loss: float
     softcap: float | None
     temperature: float
+    poly1_epsilon: float
     denominator: Array
     on_empty: str
     dtype: Any
@@ -61,6 +62,7 @@ class StatsOptions(TypedDict, total=False):
     z_loss: float
     softcap: float | None
     temperature: float
+    poly1_epsilon: float
     dtype: Any
     check: bool | str
 
@@ -77,6 +79,7 @@ class LinearStatsOptions(TypedDict, total=False):
     z_loss: float
     softcap: float | None
     temperature: float
+    poly1_epsilon: float
     dtype: Any
     check: bool | str
     shift: int
@@ -144,7 +147,25 @@ class Options:
     chunk_size: int | None = None
     recompute: bool = True
     return_stats: bool = False
+    poly1_epsilon: float = 0.0
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The options that were asked for and that a room has to take; see backends.room."""
+        given = ((name, getattr(self, name), default) for name, default in TAKEN_BY_ROOMS)
+        return frozenset(
+            name
+            for name, value, default in given
+            if value is not None and value is not default and (default is None or value != default)
+        )
+
+
+# What is done around a room: at the door, in the reduction, in the walk over chunks. All else a room must take.
+AROUND = frozenset((
+    "axis", "reduction", "denominator", "on_empty", "dtype", "inplace", "check",
+    "linear_bias", "shift", "chunk_size", "recompute", "return_stats",
+))  # fmt: skip
+TAKEN_BY_ROOMS = [(field.name, field.default) for field in dataclasses.fields(Options) if field.name not in AROUND]
 
 # what has another default in some functions: torch's binary losses ignore nothing
 DEFAULTS: dict[type, dict[str, Any]] = {
@@ -169,6 +190,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "z_loss": (lambda v: 0 <= v < math.inf, "0 or a positive number"),
     "softcap": (lambda v: v is None or 0 < v < math.inf, "None or a positive number"),
     "temperature": (lambda v: 0 < v < math.inf, "a positive number"),
+    "poly1_epsilon": (lambda v: -math.inf < v < math.inf, "a finite number"),
     "ignore_index": (lambda v: -(2**63) <= operator.index(v) < 2**63, "an integer of at most 64 bits"),
     "shift": (lambda v: type(v) is int and v >= 0, "0 or a positive whole number"),
     "chunk_size": (lambda v: v is None or (type(v) is int and v > 0), "None or a positive whole number of rows"),

@@ -18,14 +18,15 @@ from ..backends import agnostic, cpu
 from . import functions, state
 
 READY = cpu.built()
+TAKES = frozenset(("weight", "ignore_index", "label_smoothing", "sample_weight", "z_loss", "softcap", "temperature"))
 
 
 def serves(rows: Rows) -> bool:
-    """Whether a traced call is the operators': CPU tensors, every option but a mask, only the logits differentiated.
+    """Whether a traced call is the operators': CPU tensors, only the logits differentiated.
 
     A transform inside the graph takes the definition.
     """
-    if state.transforming():
+    if not rows.options.asked <= TAKES or state.transforming():
         return False
     if not READY or rows.where is not None or rows.x.device.type != "cpu" or (rows.y is None and rows.q is None):
         return False

@@ -15,22 +15,22 @@ import torch
 import torch.nn.functional as F
 
 from .._call.canonical import Elements, Rows
-from .._call.options import Options
 from .._definition import Array
 
 SMALLEST = 2.0**-24
 NARROW = (torch.float32, torch.bfloat16, torch.float16)
 
 
-def _plain(options: Options) -> bool:
-    """Whether torch has every option of the call, or the reduction sees to it."""
-    return options.softcap is None and options.temperature == 1 and options.z_loss == 0 and not options.inplace
+TAKES = frozenset(("ignore_index", "label_smoothing", "sample_weight"))
+TAKES_OF_ELEMENTS = TAKES | {"weight"}
 
 
 def serves(rows: Rows) -> bool:
     """Whether the call is plain: (N, C) rows, indices seen to be classes, no class weights, no mask, a narrow dtype."""
+    if not rows.options.asked <= TAKES:
+        return False
     simple = rows.known and rows.y.ndim == 1 and rows.weight is None and rows.where is None
-    return simple and rows.x.dtype in NARROW and rows.sum_dtype is torch.float32 and _plain(rows.options)
+    return simple and rows.x.dtype in NARROW and rows.sum_dtype is torch.float32 and not rows.options.inplace
 
 
 def _doubtful(loss: Array) -> Array:
@@ -87,7 +87,8 @@ def cross_entropy_with_gradient(rows: Rows) -> tuple[Array, Array, Array]:
 
 def serves_binary(call: Elements) -> bool:
     """Whether the call is plain: no pos_weight, a narrow dtype."""
-    return call.pos_weight is None and call.x.dtype in NARROW and call.y.dtype is torch.float32 and _plain(call.options)
+    asked = call.options.asked <= TAKES_OF_ELEMENTS
+    return asked and call.x.dtype in NARROW and call.y.dtype is torch.float32
 
 
 def binary_cross_entropy_with_logits(call: Elements, *, gradient: bool = False) -> Any:

@@ -20,7 +20,7 @@ from .._linear.layer import counted, rounded, unattached, whole
 from .._linear.layer import value_and_gradients as whole_value_and_gradients
 from ..backends import agnostic
 from ..backends.room import statistics
-from . import differentiable, functions, short, state, tied, ways
+from . import differentiable, functions, linear_compiled, short, state, tied, ways
 
 PLAIN = frozenset(("linear_bias", "reduction", "label_smoothing"))
 SMALL = 2**16  # logits: below, the whole of them is faster than a chunk
@@ -86,9 +86,7 @@ def cross_entropy(layer: Layer) -> Any:
     stats = layer.rows.options.return_stats
     if not _plain_tensors(layer) or _whole_serves(layer):
         return defined(layer, stats=stats)
-    if state.compiling() and not stats and not state.transforming():
-        from . import linear_compiled
-
+    if state.compiling() and not stats and not state.transforming() and linear_compiled.serves(layer):
         return linear_compiled.cross_entropy(layer, _wanted(layer))
     if _transformed(layer):
         return defined(layer, stats=stats)

@@ -25,6 +25,14 @@ CALL = (
     "ScalarType product, ScalarType sums, ScalarType result, bool[] wanted"
 )
 TENSORS = 9  # of the arguments of a call
+TAKES = frozenset(
+    ("weight", "ignore_index", "label_smoothing", "sample_weight", "z_loss", "softcap", "temperature", "where")
+)
+
+
+def serves(layer: Layer) -> bool:
+    """Whether the operators carry what was asked."""
+    return layer.rows.options.asked <= TAKES
 
 
 def _call(layer: Layer, wanted: chunks.Wanted) -> tuple[Any, ...]:

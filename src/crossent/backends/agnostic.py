@@ -138,8 +138,17 @@ def cross_entropy(rows: Rows, rules: Any) -> tuple[Array, Array]:
     """(loss, lse² or None) of each row, in the dtype of the sums."""
     x = inputs(rows)
     z = logits(x, rows, rules)
-    loss = rules.row_loss(z, target(rows, plain_target(rows, z)))
+    loss = _losses(rows, z, target(rows, plain_target(rows, z)), rules)
     return like(loss, x), z_squared(rows, x, z, rules)
+
+
+def _losses(rows: Rows, z: Array, q: Array, rules: Any) -> Array:
+    """w·log1p(r) − t, and poly1_epsilon·Σ q·(1 − p) beside it, of each row; 1 − p from log p, exact at p → 1."""
+    loss, epsilon = rules.row_loss(z, q), rows.options.poly1_epsilon
+    if epsilon == 0:
+        return loss
+    xp = namespace(z)
+    return loss + epsilon * xp.sum(product(q, -xp.expm1(rules.log_softmax(z))), axis=-1)
 
 
 def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, Array]:
@@ -149,9 +158,12 @@ def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, 
     z = logits(x, rows, _functions)
     q = target(rows, plain_target(rows, z))
     seen = definition.centre(z)
-    loss, square = definition.loss(definition.row_stats(z, q, seen)), z_squared(rows, x, z, _functions)
+    loss, square = _losses(rows, z, q, _functions), z_squared(rows, x, z, _functions)
     loss_scale, z_scale = scales(rows, loss)
-    result = definition.gradient(z, q, seen) * loss_scale
+    result = definition.gradient(z, q, seen)
+    if rows.options.poly1_epsilon:
+        result = result - rows.options.poly1_epsilon * _functions.softmax_gradient(z, q)
+    result = result * loss_scale
     if square is not None:
         pull = z_scale * _square_slope(rows, lse(x, z, rows, _functions))
         result = result + pull[..., None] * _functions.shares(seen[2], seen[5])
@@ -180,7 +192,7 @@ def target_losses(rows: Rows, rules: Any) -> tuple[Array, Array]:
     x = inputs(rows)
     z = logits(x, rows, rules)
     q = plain_target(rows, z)
-    loss, square = like(rules.row_loss(z, target(rows, q)), x), z_squared(rows, x, z, rules)
+    loss, square = like(_losses(rows, z, target(rows, q), rules), x), z_squared(rows, x, z, rules)
     plain = rows._replace(sample_weight=None)
     as_given = z if rows.sample_weight is None else logits(inputs(plain), plain, rules)
     log_prob = like(-rules.row_loss(as_given, q), x)

@@ -20,6 +20,8 @@ from ._views import MOST_AXES, NOTHING, TYPES, address, empty, is_wide, type_of,
 from ._views import empty_like as empty_like
 
 LOSS, SOFTMAX, LOG_SOFTMAX, MOMENTS = range(4)
+TAKES = frozenset(("weight", "ignore_index", "label_smoothing", "sample_weight", "z_loss", "softcap", "temperature"))
+TAKES_OF_ELEMENTS = TAKES - {"z_loss"} | {"pos_weight"}
 SMALL = 1 << 15  # numbers below which one thread is best
 
 
@@ -36,8 +38,12 @@ def takes(x: Array, *others: Array) -> bool:
 
 
 def serves(rows: Rows) -> bool:
-    """Whether these rows are the kernels' work: every option but a mask of classes."""
-    return rows.where is None and takes(rows.x, rows.y, rows.q, rows.sample_weight, rows.weight)
+    """Whether these rows are the kernels' work."""
+    return (
+        rows.options.asked <= TAKES
+        and rows.where is None
+        and takes(rows.x, rows.y, rows.q, rows.sample_weight, rows.weight)
+    )
 
 
 def _run(
@@ -187,6 +193,8 @@ def logsumexp(rows: Rows, _rules: Any = None) -> Array:
 
 def serves_binary(call: Elements) -> bool:
     """Whether these elements are the kernels' work: contiguous, weighted element by element or not at all."""
+    if not call.options.asked <= TAKES_OF_ELEMENTS:
+        return False
     parts = (call.y, call.weight, call.pos_weight)
     return takes(call.x, *parts) and _contiguous(call.x) and _contiguous(call.y) and _period(call) is not None
 

@@ -28,7 +28,24 @@ from .launch_losses import target_losses as target_losses
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
+TAKES = frozenset(
+    (
+        "weight",
+        "ignore_index",
+        "label_smoothing",
+        "sample_weight",
+        "z_loss",
+        "softcap",
+        "temperature",
+        "where",
+        "pos_weight",
+    )
+)
+
+
 def serves(rows: Rows | Elements) -> bool:
     """Whether the kernels take a call: a floating dtype, sums in float32 or float64, no narrower than it."""
+    if not rows.options.asked <= TAKES:
+        return False
     dtype = rows.sum_dtype if isinstance(rows, Rows) else rows.y.dtype
     return rows.x.dtype in FLOATS and dtype in (torch.float32, torch.float64) and rows.x.itemsize <= dtype.itemsize
