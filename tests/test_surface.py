@@ -48,7 +48,7 @@ LEVELS = [
     {"_arguments", "_call", "_call.arrays", "_call.refused", "_functions", "_system"},
     {"_call.options"},
     {"_call.canonical", "_torch.functions", "_jax"},
-    {"_reduction", "_door", "_door.axes", "_door.counted", "_door.targets"},
+    {"_reduction", "_door", "_door.axes", "_door.counted", "_door.targets", "_door.trainer"},
     {"_door.misuse"},
     {
         "backends",

@@ -18,6 +18,7 @@ from .._call.canonical import Call
 from .._call.options import Options
 from .._definition import Array
 from .._mistakes import RULES, floor_of_softmax
+from . import trainer
 from .targets import is_compiling, warn
 
 __all__ = ["LOOKS", "forget", "look", "look_afterwards", "look_at_elements"]
@@ -62,6 +63,8 @@ def _due(call: Call) -> Any:
     if len(_calls) > PLACES:
         forget()
     _calls[key] = count + 1
+    if call.options.reduction == "mean" and call.options.denominator is None:
+        trainer.look_at_count(call.function)
     return key
 
 
@@ -96,7 +99,8 @@ def look_afterwards(function: str, x: Array, y: Array, options: Any) -> None:
     check = options.get("check", "auto")
     if check is False or (check == "auto" and _calls.get(_caller(), 0) >= LOOKS):
         return
-    call = Call(function, x, y, Options(ignore_index=options.get("ignore_index", -100), check=check))
+    told = {name: options[name] for name in ("ignore_index", "reduction") if name in options}
+    call = Call(function, x, y, Options(check=check, **told))
     if function.startswith("binary"):
         look_at_elements(call, x)
     else:

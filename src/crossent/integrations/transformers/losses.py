@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ... import binary, losses
 from ..._call.options import BinaryOptions, LossOptions, names
+from ..._door import trainer
 from ...errors import OptionError, ShapeError
 from .logits import LazyLogits
 
@@ -92,6 +93,10 @@ def causal_lm_loss(
     ----------
     A. Radford et al., "Improving language understanding by generative pre-training", 2018.
     """
+    if num_items_in_batch is None:
+        trainer.look_at_count("causal_lm_loss")
+    elif shift_labels is None:
+        trainer.look_at_shift("causal_lm_loss", labels, ignore_index)
     if shift_labels is None:
         shift_labels = F.pad(labels, (0, 1), value=ignore_index)[..., 1:]
     return _of_tokens(logits, shift_labels, vocab_size, num_items_in_batch, ignore_index, kwargs)
