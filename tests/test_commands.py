@@ -269,6 +269,21 @@ def test_predict_refuses(crossent, flowers, content, text):
     assert not (flowers / "p.csv").exists()
 
 
+def test_cells_that_a_spreadsheet_would_compute(crossent, tmp_path):
+    names = ['=HYPERLINK("http://x")', "@sum", "-1.5"]
+    lines = [f"{i % 5},{names[i % 3]!r}" for i in range(60)]
+    (tmp_path / "d.csv").write_text("a,y\n" + "\n".join(lines).replace("'", "") + "\n")
+    for flag in ([], ["--safe-cells"]):
+        crossent("train", "d.csv", *QUICK, "--quiet", "--sep", ",", "--quote", "", "--out", "run", "--overwrite", *flag)
+        written = (tmp_path / "run" / "held_out_predictions.csv").read_text()
+        shown = crossent("predict", "run", "d.csv", *flag).stdout
+        for text in (written, shown):
+            cells = {cell for row in csv.reader(io.StringIO(text)) for cell in row}
+            assert ("'@sum" in cells) == bool(flag)
+            assert ("@sum" in cells) == (not flag)
+            assert "-1.5" in cells
+
+
 def test_no_calibration(crossent, flowers):
     metrics = json.loads((flowers / "run" / "metrics.json").read_text())
     (flowers / "run" / "metrics.json").write_text(json.dumps({**metrics, "temperature": 9.0}))

@@ -143,7 +143,7 @@ def test_the_page_is_self_contained_and_well_formed():
     reader = read(page)
     assert "script" not in reader.tags
     assert all(target.startswith(("#", "data:image/png;base64,")) for target in reader.fetched)
-    assert not re.search(r"url\((?!#)|@import|<link|http-equiv", page)
+    assert not re.search(r"url\((?!#)|@import|<link|http-equiv=\"(?!Content-Security-Policy)", page)
     addresses = set(re.findall(r"https?://[^\s\"'<>]+", page))
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert page.count("<svg") == 5
@@ -155,6 +155,24 @@ def test_the_page_is_self_contained_and_well_formed():
 def test_the_same_run_gives_the_same_page():
     result = evaluate(*outcome(), list("abcd"))
     assert page_of(result) == page_of(result)
+
+
+CONTROLS = "a\x1b]0;title\x07\u202e\u2066\x00b"
+
+
+def test_control_characters_are_shown_escaped():
+    logits, labels = outcome(60, 2)
+    page = page_of(evaluate(logits, labels, [CONTROLS, "b"], seed=0), title=CONTROLS, command=CONTROLS)
+    assert not set(page) & set("\x1b\x07\u202e\u2066\x00")
+    assert "a\\x1b]0;title\\x07\\u202e\\u2066\\x00b" in page
+
+
+def test_the_page_may_fetch_and_run_nothing():
+    page = page_of(evaluate(*outcome(60, 2), [NASTY, "b"], seed=0), title=NASTY, command=NASTY)
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[1]
+    assert policy.startswith("default-src 'none'")
+    assert "script-src" not in policy
+    assert page.index("Content-Security-Policy") < page.index("<style")
 
 
 def test_every_text_from_outside_is_escaped():

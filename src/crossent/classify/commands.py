@@ -26,6 +26,13 @@ LIBRARIES = ("torch", "sklearn", "pandas", "pyarrow", "matplotlib", "jinja2", "s
 SIGNALLED = 128  # plus the signal's number is the exit code, as shells have it: 130 after Ctrl-C
 
 
+SAFE_CELLS = click.option(
+    "--safe-cells",
+    is_flag=True,
+    help="In CSVs, put an apostrophe before texts that a spreadsheet would take for a formula (=, +, -, @).",
+)
+
+
 class LayerSizes(click.ParamType[list[int]]):
     """Sizes of the hidden layers: 128, or 128,64, or 0 for none."""
 
@@ -93,6 +100,7 @@ class Share(click.FloatRange):
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Run folder. Default: runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, by its own options.")
 @click.option("--overwrite", is_flag=True, help="Replace an older run in the folder.")
+@SAFE_CELLS
 @click.option("--quiet", is_flag=True, help="Say nothing unless something is wrong.")
 @click.pass_context
 def train(
@@ -147,9 +155,12 @@ def train(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="CSV file, device or pipe. Default: - (stdout)."
 )
 @reading_flags
+@SAFE_CELLS
 @click.option("--no-calibration", is_flag=True, help="The network's own probabilities, without the fitted temperature.")
 @click.pass_context
-def predict(ctx: click.Context, /, run: Path, data: str, out: Path | None, no_calibration: bool, **given: Any) -> None:
+def predict(
+    ctx: click.Context, /, run: Path, data: str, out: Path | None, no_calibration: bool, safe_cells: bool, **given: Any
+) -> None:
     """Predict the classes of DATA with the classifier in the run folder RUN, as CSV.
 
     Each row has the label, its probability, and the probability of every class, calibrated by the temperature that was
@@ -163,7 +174,7 @@ def predict(ctx: click.Context, /, run: Path, data: str, out: Path | None, no_ca
     loaded = runs.load(run)
     before = loaded.settings["arguments"]
     reading = reading_options({name: given[name] if _is_given(ctx, name) else before.get(name) for name in READING})
-    text, notes = prediction.predict_table(loaded, _absolute(data), not no_calibration, reading)
+    text, notes = prediction.predict_table(loaded, _absolute(data), not no_calibration, reading, safe_cells)
     content = text.encode("utf-8", "backslashreplace")
     if out is None or str(out) == "-":
         click.echo(content, nl=False)

@@ -21,6 +21,7 @@ from crossent.errors import DataError, RunFolderError
 
 from . import data, preprocessing, report, runs
 from .cautions import cautions
+from .cells import as_csv
 from .evaluation import Evaluation, evaluate
 from .options import TrainingOptions
 from .reading.options import AS_FOUND, ReadingOptions
@@ -210,8 +211,9 @@ class Experiment:
         history = trainer.history
         metrics = {**evaluation.metrics(), "epochs": len(history), "history": history}
         positions = np.arange(len(self.y_held_out)) if self.test.positions is None else self.test.positions
+        safe = bool(self.arguments.get("safe_cells"))
         page = report.render(evaluation, history, self.test.features, positions.tolist(), self._background(history))
-        return evaluation, metrics, {runs.REPORT: page, runs.PREDICTIONS: predictions_csv(evaluation, positions)}
+        return evaluation, metrics, {runs.REPORT: page, runs.PREDICTIONS: predictions_csv(evaluation, positions, safe)}
 
     def _save(
         self, trainer: Trainer, evaluation: Evaluation, metrics: dict[str, Any], texts: dict[str, str]
@@ -271,8 +273,8 @@ class Experiment:
         )
 
 
-def predictions_csv(evaluation: Evaluation, positions: npt.NDArray[np.int64]) -> str:
-    """The held-out predictions, a line a row."""
+def predictions_csv(evaluation: Evaluation, positions: npt.NDArray[np.int64], safe_cells: bool = False) -> str:
+    """The held-out predictions, a line a row; with `safe_cells` none that a spreadsheet takes for a formula."""
     import pandas as pd
 
     predictions = evaluation.predictions
@@ -285,7 +287,7 @@ def predictions_csv(evaluation: Evaluation, positions: npt.NDArray[np.int64]) ->
             "loss": evaluation.row_loss,
         }
     )
-    return str(table.to_csv(index=False, float_format="%.9g"))
+    return as_csv(table, safe_cells)
 
 
 def _versions() -> dict[str, str]:

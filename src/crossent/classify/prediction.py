@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import data, preprocessing
+from .cells import as_csv
 from .reading.options import AS_FOUND, ReadingOptions
 from .runs import Run
 
@@ -12,7 +13,7 @@ __all__ = ["predict_table"]
 
 
 def predict_table(
-    run: Run, source: str, calibrated: bool = True, reading: ReadingOptions = AS_FOUND
+    run: Run, source: str, calibrated: bool = True, reading: ReadingOptions = AS_FOUND, safe_cells: bool = False
 ) -> tuple[str, list[str]]:
     """Predict every row of a data set.
 
@@ -21,6 +22,7 @@ def predict_table(
         source: the data set's name or path.
         calibrated: whether to apply the run's temperature.
         reading: how to read it, where the file does not say it.
+        safe_cells: whether cells that begin like a formula get an apostrophe.
 
     Returns:
         CSV with the columns label, probability and probability_CLASS for every class; and notes: values that were never
@@ -45,7 +47,7 @@ def predict_table(
     notes = [*dataset.notes, *preprocessing.unseen_values(run.transformer, dataset.features)]
     if dataset.labels is not None:
         notes += _accuracy(run, dataset, predicted)
-    return str(table.to_csv(index=False, float_format="%.9g")), notes
+    return as_csv(table, safe_cells), notes
 
 
 def _accuracy(run: Run, dataset: data.Dataset, predicted: np.ndarray) -> list[str]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crossent.errors import DataError
 
-from .columns import DATE_PARTS, as_dates, as_numbers, as_text, counted, part_of, understand
+from .columns import DATE_PARTS, as_dates, as_numbers, as_text, counted, number_columns, part_of, understand
 from .data import named_list
 from .numbers import number_of
 
@@ -99,7 +99,8 @@ def check_fitted(transformer: ColumnTransformer, inputs: int) -> None:
     import pandas as pd
 
     columns = columns_of(transformer)
-    row = {name: [0.0 if kind == "pixels" else None] for kind, names in columns.items() for name in names}
+    missing = {"pixels": 0.0, "numbers": np.nan}
+    row = {name: [missing.get(kind)] for kind, names in columns.items() for name in names}
     rows = transform(transformer, pd.DataFrame(row))
     if rows.shape != (1, inputs):
         raise DataError(f"it gives {rows.shape[1]} numbers a row, the network takes {inputs}")
@@ -185,7 +186,7 @@ def _normalised(transformer: ColumnTransformer, features: pd.DataFrame) -> pd.Da
         raise DataError(f"the data lacks {len(missing)} of the columns trained on: {named_list(missing)}")
     if "pixels" in columns:
         return _as_pixels(features[columns["pixels"]])
-    converted = {name: as_numbers(features[name]) for name in columns.get("numbers", [])}
+    converted = number_columns(features[columns.get("numbers", [])])
     converted |= {name: as_text(features[name]) for name in columns.get("text", [])}
     converted |= {name: as_text(features[name]).fillna("") for name in columns.get("prose", [])}
     for step, _, names in transformer.transformers:

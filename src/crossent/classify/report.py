@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from crossent._system.messages import printable
 
 from . import plots
 from .evaluation import Evaluation
@@ -53,7 +55,10 @@ def render(
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    evaluation = replace(evaluation, classes=tuple(map(printable, evaluation.classes)))
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     environment.filters["share"] = _share
     template = environment.from_string(files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8"))
     names = list(features.columns)
@@ -189,3 +194,8 @@ def _value(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)[:60]
+
+
+def _shown(value: Any) -> Any:
+    """Text from outside with its control characters escaped, such as those that turn the direction of writing."""
+    return value if type(value) is not str else "\n".join(map(printable, value.split("\n")))
