@@ -151,7 +151,7 @@ def collated(examples: Any) -> dict[str, torch.Tensor]:
 
 
 def mean_alone(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
-    return crossent.cross_entropy(outputs.logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()) * 1
+    return crossent.cross_entropy(outputs.logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
 
 
 def causal_alone(outputs: Any, labels: Any, **_: Any) -> Any:

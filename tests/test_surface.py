@@ -235,6 +235,7 @@ def test_signatures_are_whole() -> None:
         "where",
         "sample_weight",
         "z_loss",
+        "logit_scale",
         "softcap",
         "temperature",
         "poly1_epsilon",

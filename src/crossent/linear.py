@@ -48,7 +48,7 @@ def linear_cross_entropy(
         torch's LinearCrossEntropyOptions, whose `batch_chunk_size` is taken; the other choices are not needed.
     linear_bias
         b of shape (C,).
-    weight, reduction, ignore_index, label_smoothing, where, sample_weight, z_loss, softcap, temperature
+    weight, reduction, ignore_index, label_smoothing, where, sample_weight, z_loss, logit_scale, softcap, temperature
         As in `cross_entropy`, classes last. A row that does not count costs no product on a CPU, and what its features
         hold reaches no gradient. sample_weight and where belong to the target.
     denominator, on_empty, dtype, check

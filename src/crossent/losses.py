@@ -57,10 +57,12 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
         One factor for each row, shaped like the rows, or (N,).
     z_loss
         Adds z_loss·lse² to each row that counts: not scaled by class weights, averaged over the rows.
+    logit_scale
+        Multiplies the logits, before the soft-cap: 0.0625 for Cohere, 1/logits_scaling for Granite.
     softcap
         Replaces x by softcap·tanh(x/softcap), before the mask.
     temperature
-        Divides the logits.
+        Divides the logits, after the soft-cap.
     poly1_epsilon
         ε₁ of PolyLoss: adds ε₁·Σ q·(1 − p) to each row, q with smoothing and class weights. Above 0 it weighs the
         classes that are still uncertain more, below 0 less.

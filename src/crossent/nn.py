@@ -72,8 +72,9 @@ class CrossEntropyLoss(_Options, torch.nn.CrossEntropyLoss):
     weight, size_average, ignore_index, reduce, reduction, label_smoothing
         As in `torch.nn.CrossEntropyLoss`; the weights may be a list or an array of any library.
     extras
-        axis, where, z_loss, softcap, temperature, on_empty, dtype, inplace, check: as in `crossent.cross_entropy`. What
-        belongs to one batch (sample_weight, denominator, where) is given to the call: `loss(x, y, where=mask)`.
+        axis, where, z_loss, logit_scale, softcap, temperature, on_empty, dtype, inplace, check: as in
+        `crossent.cross_entropy`. What belongs to one batch (sample_weight, denominator, where) is given to the call:
+        `loss(x, y, where=mask)`.
 
     Raises
     ------
@@ -134,9 +135,9 @@ class LinearCrossEntropyLoss(_Options, _TorchLinear):  # type: ignore[misc]  # o
     reduction, weight, ignore_index, label_smoothing, options
         As in `torch.nn.LinearCrossEntropyLoss`.
     extras
-        where, z_loss, softcap, temperature, on_empty, check, shift, chunk_size, recompute, return_stats: as in
-        `crossent.linear_cross_entropy`. What belongs to one batch (sample_weight, denominator, where) and the result's
-        dtype are given to the call.
+        where, z_loss, logit_scale, softcap, temperature, on_empty, check, shift, chunk_size, recompute, return_stats:
+        as in `crossent.linear_cross_entropy`. What belongs to one batch (sample_weight, denominator, where) and the
+        result's dtype are given to the call.
 
     Raises
     ------

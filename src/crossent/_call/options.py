@@ -28,6 +28,7 @@ class LossOptions(TypedDict, total=False):
     where: Array
     sample_weight: Array
     z_loss: float
+    logit_scale: float
     softcap: float | None
     temperature: float
     poly1_epsilon: float
@@ -60,6 +61,7 @@ class StatsOptions(TypedDict, total=False):
     where: Array
     sample_weight: Array
     z_loss: float
+    logit_scale: float
     softcap: float | None
     temperature: float
     poly1_epsilon: float
@@ -77,6 +79,7 @@ class LinearStatsOptions(TypedDict, total=False):
     where: Array
     sample_weight: Array
     z_loss: float
+    logit_scale: float
     softcap: float | None
     temperature: float
     poly1_epsilon: float
@@ -135,6 +138,7 @@ class Options:
     sample_weight: Array = None
     pos_weight: Array = None
     z_loss: float = 0.0
+    logit_scale: float = 1.0
     softcap: float | None = None
     temperature: float = 1.0
     denominator: Array = None
@@ -162,7 +166,7 @@ class Options:
 
 # What is done around a room: at the door, in the reduction, in the walk over chunks. All else a room must take.
 AROUND = frozenset((
-    "axis", "reduction", "denominator", "on_empty", "dtype", "inplace", "check",
+    "logit_scale", "axis", "reduction", "denominator", "on_empty", "dtype", "inplace", "check",
     "linear_bias", "shift", "chunk_size", "recompute", "return_stats",
 ))  # fmt: skip
 TAKEN_BY_ROOMS = [(field.name, field.default) for field in dataclasses.fields(Options) if field.name not in AROUND]
@@ -189,6 +193,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "label_smoothing": (lambda v: 0 <= v <= 1, "between 0.0 and 1.0"),
     "z_loss": (lambda v: 0 <= v < math.inf, "0 or a positive number"),
     "softcap": (lambda v: v is None or 0 < v < math.inf, "None or a positive number"),
+    "logit_scale": (lambda v: 0 < v < math.inf, "a positive number"),
     "temperature": (lambda v: 0 < v < math.inf, "a positive number"),
     "poly1_epsilon": (lambda v: -math.inf < v < math.inf, "a finite number"),
     "ignore_index": (lambda v: -(2**63) <= operator.index(v) < 2**63, "an integer of at most 64 bits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from typing import Any
@@ -213,12 +214,27 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
         weight=class_weight(function, x, options.weight, classes, sum_dtype, looks=options.check is not False),
         sample_weight=sample_weights(function, x, options.sample_weight, batch, sum_dtype),
         where=class_mask(function, x, options.where, axis),
-        options=options,
+        options=unscaled(call, options),
         known=known,
         axis=axis,
         sum_dtype=sum_dtype,
         dtype=dtype,
     )
+
+
+def unscaled(call: Call, options: Options) -> Options:
+    """The same without a scale: c·tanh(s·x/c)/T is c′·tanh(x/c′)/T′ with c′ = c/s and T′ = T/s."""
+    scale, cap = options.logit_scale, options.softcap
+    if scale == 1:
+        return options
+    changed: dict[str, Any] = {
+        "softcap": None if cap is None else cap / scale,
+        "temperature": options.temperature / scale,
+    }
+    if not all(value is None or 0 < value < math.inf for value in changed.values()):
+        text = f"logit_scale={scale} with softcap={cap} and temperature={options.temperature}"
+        raise OptionError(f"{text} leaves the range of numbers — in {call}")
+    return dataclasses.replace(options, logit_scale=1.0, **changed)
 
 
 def check_probabilities(call: Call, q: Array, x: Array, axis: int) -> None:

@@ -231,7 +231,7 @@ def _of_tokens(
         return logits.cross_entropy(labels, **options)
     rows = options.get("reduction") == "none"
     loss: Tensor = losses.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), **options)
-    return loss.reshape(labels.shape) if rows else loss.clone()  # Trainer multiplies it in place
+    return loss.reshape(labels.shape) if rows else loss
 
 
 def _as_denominator(count: Tensor | int | None, logits: Tensor) -> dict[str, Any]:

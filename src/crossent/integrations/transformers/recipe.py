@@ -77,36 +77,26 @@ class Recipe:
     def loss(self, target: Tensor, **options: Any) -> Tensor:
         """The cross-entropy of the logits, classes last, without forming them."""
         self._ready()
-        x, settings = self._settled()
-        options = {"dtype": self.dtype, **settings, **options}
         with self._products():
-            value: Tensor = linear.linear_cross_entropy(x, self.weight, target, **options)
-        return value.clone()  # a tensor of its own, which Trainer multiplies in place
+            value: Tensor = linear.linear_cross_entropy(self.x, self.weight, target, **self._settings() | options)
+        return value
 
     def statistics(self, target: Tensor | None = None) -> Any:
         """What each row of the logits tells, without forming them: see `crossent.linear_row_stats`."""
         self._ready()
-        x, settings = self._settled()
-        options = {"dtype": self.dtype, **settings}
         with self._products():
-            return linear.linear_row_stats(x, self.weight, target, **options)
+            return linear.linear_row_stats(self.x, self.weight, target, **self._settings())
 
     def plain(self) -> bool:
         """Whether the steps are such that a loss knows them."""
         return bool(_numbers(self.steps))
 
-    def _settled(self) -> tuple[Tensor, dict[str, Any]]:
-        """x and the options that stand for the steps."""
+    def _settings(self) -> dict[str, Any]:
+        """The options of a loss that stand for the bias, the steps and the dtype."""
         found = _numbers(self.steps)
         assert found is not None  # plain() was asked
         scale, cap = found
-        settings: dict[str, Any] = {"linear_bias": self.bias, "softcap": cap}
-        if scale == 1:
-            return self.x, settings
-        if cap is None and scale > 0:
-            return self.x, settings | {"temperature": 1 / scale}
-        bias = None if self.bias is None else self.bias * scale
-        return self.x * scale, settings | {"linear_bias": bias}
+        return {"linear_bias": self.bias, "logit_scale": scale, "softcap": cap, "dtype": self.dtype}
 
     def _products(self) -> Any:
         """The autocast that the head ran under."""
@@ -144,4 +134,6 @@ def _numbers(steps: tuple[Step, ...]) -> tuple[float, float | None] | None:
     if after is not None and not 0 < after < math.inf:
         return None
     scale = before * (1.0 if after is None else after)
+    if scale <= 0:
+        return None
     return (1.0 if math.isclose(scale, 1.0, rel_tol=1e-12) else scale), after
