@@ -46,7 +46,7 @@ def divisors(rows: Rows, loss: Array) -> tuple[Array, Array]:
 def denominator(given: Any, loss: Array) -> Array:
     """A denominator, number or array of one element, in the dtype of the sums."""
     xp = namespace(loss)
-    if isinstance(given, (int, float)):
+    if isinstance(given, (int, float)) or type(given).__name__ == "SymInt":  # a length that torch.export leaves open
         return xp.zeros((), dtype=loss.dtype, device=getattr(loss, "device", None)) + given
     given = like(loss, given, "denominator")
     if math.prod(given.shape) != 1 or dtype_name(given.dtype) not in (*FLOATS, *INTEGERS):

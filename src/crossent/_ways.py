@@ -61,6 +61,11 @@ def quiet(x: Array) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if is_torch(x) or is_jax(x) else np.errstate(all="ignore")
 
 
+def exporting(x: Array) -> bool:
+    """Whether torch.export records what is done with x: other runtimes know torch's own operations best."""
+    return is_torch(x) and bool(torch_way().state.exporting())
+
+
 def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> Array:
     """See crossent.cross_entropy."""
     if weight is None and is_torch(input):

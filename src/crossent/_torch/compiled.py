@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, library
+from torch._decomp import register_decomposition
 
+from .. import _functions
 from .._call.canonical import Rows
 from .._call.options import Options
 from ..backends import agnostic, cpu
@@ -24,9 +26,9 @@ TAKES = frozenset(("weight", "ignore_index", "label_smoothing", "sample_weight",
 def serves(rows: Rows) -> bool:
     """Whether a traced call is the operators': CPU tensors, only the logits differentiated.
 
-    A transform inside the graph takes the definition.
+    A transform inside the graph takes the definition; so does torch.export, whose programs run without this package.
     """
-    if not rows.options.asked <= TAKES or state.transforming():
+    if not rows.options.asked <= TAKES or state.transforming() or state.exporting():
         return False
     if not READY or rows.where is not None or rows.x.device.type != "cpu" or (rows.y is None and rows.q is None):
         return False
@@ -124,6 +126,22 @@ def _defined(x: Tensor, targets: tuple[Any, ...], settings: tuple[Any, ...]) -> 
     """The same two numbers of each row in torch's own operations."""
     loss, square = agnostic.cross_entropy(_rows(x, targets, settings), functions)
     return loss, square
+
+
+@register_decomposition(torch.ops.crossent.row_losses.default)
+def _decomposed(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    """The operator in torch's own operations, for exporters that know no other."""
+    loss, square = agnostic.cross_entropy(_rows(x, arguments[:4], arguments[4:]), _functions)
+    return loss, square
+
+
+@register_decomposition(torch.ops.crossent.row_gradient.default)
+def _decomposed_gradient(loss_cotangent: Tensor, square_cotangent: Tensor, x: Tensor, *arguments: Any) -> Tensor:
+    """See _decomposed."""
+    rows = _rows(x, arguments[:4], arguments[4:])
+    scales = loss_cotangent.to(rows.sum_dtype)[..., None], square_cotangent.to(rows.sum_dtype)
+    gradient: Tensor = agnostic.cross_entropy_with_gradient(rows, lambda *_: scales)[2]
+    return gradient
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001  # torch's signature

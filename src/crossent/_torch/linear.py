@@ -84,7 +84,7 @@ def _wanted(layer: Layer) -> tuple[bool, bool, bool]:
 def cross_entropy(layer: Layer) -> Any:
     """The reduced loss of a layer of torch tensors; with return_stats a pair, the statistics second."""
     stats = layer.rows.options.return_stats
-    if not _plain_tensors(layer) or _whole_serves(layer):
+    if state.exporting() or not _plain_tensors(layer) or _whole_serves(layer):
         return defined(layer, stats=stats)
     if state.compiling() and not stats and not state.transforming() and linear_compiled.serves(layer):
         return linear_compiled.cross_entropy(layer, _wanted(layer))
@@ -99,7 +99,7 @@ def cross_entropy(layer: Layer) -> Any:
 
 def row_stats(layer: Layer) -> RowStats:
     """What each row tells, of a layer of torch tensors."""
-    if not _plain_tensors(layer) or layer.rows.x.numel() <= SMALL or _transformed(layer):
+    if state.exporting() or not _plain_tensors(layer) or layer.rows.x.numel() <= SMALL or _transformed(layer):
         return defined_stats(layer)
     apply: Any = Chunked.apply
     rows = layer.rows._replace(options=dataclasses.replace(layer.rows.options, reduction="none"))

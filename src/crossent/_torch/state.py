@@ -31,6 +31,7 @@ def _private(path: str, otherwise: Answer) -> Callable[..., Answer]:
 
 TENSORS = (torch.Tensor, torch.nn.Parameter)
 compiling: Callable[[], bool] = torch.compiler.is_compiling
+exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)
 forked = False  # whether this process is a child that has lost the threads of torch's pool
 
 _transforms = _private("_functorch.peek_interpreter_stack", None)
