@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pydoc
 import re
 import sys
 from pathlib import Path
@@ -210,3 +211,13 @@ def test_the_number_of_rules_is_right_wherever_it_is_told():
         (DOCS / "zh" / "index.md", f"[{rules} 种错误](mistakes.md)"),
     ]:
         assert said in page.read_text(encoding="utf-8"), named(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_names_in_pages_lead_to_their_documentation(page):
+    elsewhere = "\n".join(path.read_text(encoding="utf-8") for path in DOCS.glob("inventories/*.txt"))
+    for target in re.findall(r"{py:\w+}`~?([\w.]+)`", page.read_text(encoding="utf-8")):
+        if target.startswith("crossent."):
+            assert pydoc.locate(target) is not None, target
+        else:
+            assert f" {target} " in elsewhere, f"{target}: a line for docs/inventories"
