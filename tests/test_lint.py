@@ -253,7 +253,7 @@ def test_what_takes_too_long_to_follow_is_said_and_what_comes_after_it_is_found(
     (tmp_path / "a.py").write_text(f"{levels}\nf0(softmax, 3)\n{BAD}")
     result = report([tmp_path])
     assert {finding.rule_id for finding in result.findings} == {"X001", "not-analysed"}
-    assert "was not followed, for its function is long" in result.problems[0]
+    assert "was not followed" in result.problems[0]
 
 
 def test_a_cell_that_is_no_python_is_named_and_the_others_are_looked_at(tmp_path):

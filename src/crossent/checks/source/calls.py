@@ -38,6 +38,7 @@ from .values import (
     join,
     tensor,
 )
+from .worth import can_matter, matters
 
 __all__ = ["call", "call_function", "instantiate"]
 
@@ -56,6 +57,9 @@ def _called(machine: Machine, callee: Value, args: Args, node: ast.Call) -> Valu
     if isinstance(callee, Api):
         return _super(machine, args) if callee.name == "builtins.super" else call_api(machine, callee.name, args, node)
     if isinstance(callee, Function):
+        given = (*args.positional, *args.keywords.values())
+        if machine.project.uses is None and not any(map(matters, given)) and not can_matter(callee):
+            return tensor()
         return call_function(machine, callee, args, node)
     if isinstance(callee, Class):
         return instantiate(machine, callee, args, node)
@@ -162,14 +166,14 @@ def call_function(machine: Machine, function: Function, args: Args, node: ast.AS
         return tensor()
     if machine.steps > machine.limit and not generic:
         name = getattr(function.node, "name", "a lambda")
-        machine.skipped.setdefault(
-            machine.place(node), f"the call of {name} was not followed, for its function is long"
-        )
+        machine.skipped.append(f"it takes too many steps: the call of {name} was not followed")
         return tensor()
     if machine.project.uses is not None:
         machine.project.uses.ran(function.node, node, generic=generic)
     if not generic and any(_is_real(value) for value in (*args.positional, *args.keywords.values())):
         machine.real.add(function.node)
+    if not generic and any(isinstance(value, Tensor) and value.kind in SHOWN for value in args.positional):
+        machine.shown.add(function.node)
     key = None if generic else machine.memory.key(function, args, machine.version)
     known = machine.memory.recall(key)
     if known is not None:
@@ -184,7 +188,10 @@ def call_function(machine: Machine, function: Function, args: Args, node: ast.AS
 
 def _is_real(value: Value) -> bool:
     """Whether an argument is more than a constant of a demonstration."""
-    return not isinstance(value, Constant) and not (isinstance(value, Tensor) and value.kind in ("fresh", "index"))
+    return not isinstance(value, Constant) and not (isinstance(value, Tensor) and value.kind in SHOWN)
+
+
+SHOWN = ("fresh", "index")  # arrays of written-out numbers
 
 
 def _run(machine: Machine, function: Function, args: Args, node: ast.AST, *, generic: bool) -> Value:

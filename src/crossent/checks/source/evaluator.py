@@ -54,19 +54,18 @@ class Evaluator(Machine):
 @contextlib.contextmanager
 def attempt(machine: Machine, node: ast.AST) -> Iterator[None]:
     """Follow a function or statement as far as its share of steps reaches; what is left out is kept, to be told."""
-    before, depth = len(machine.skipped), len(machine.frames)
+    depth, before = len(machine.frames), len(machine.skipped)
     machine.begin()
     try:
         yield
     except RecursionError:
         del machine.frames[max(depth, 1) :]
-        machine.skipped[machine.place(node)] = "nested too deeply"
-    more = list(machine.skipped)[before + 1 :]
-    for place in more:
-        del machine.skipped[place]
+        machine.skipped.append("it is nested too deeply")
+    more = machine.skipped[before:]
+    del machine.skipped[before:]
     if more:
-        first = list(machine.skipped)[before]
-        machine.skipped[first] += f" and {len(more)} more from here on"
+        others = f" and {len(more) - 1} more" if len(more) > 1 else ""
+        machine.partly[machine.place(node)] = more[0] + others
 
 
 def top(machine: Machine, module: Module) -> None:
@@ -92,4 +91,5 @@ def settle(machine: Machine, module: Module) -> None:
     module.names = {key[1]: value for key, value in machine.state.items() if key[0] == module.number}
     rest = {key: value for key, value in machine.state.items() if key[0] != module.number}
     machine.project.heap.update(rest)
-    machine.state = {}
+    machine.fresh()
+    machine.settled()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from .calls import call_function, instantiate
 from .evaluator import Evaluator, attempt, settle, top
@@ -13,18 +13,17 @@ from .judge import guesses
 from .machine import MOST_STEPS, Found, Machine, OutOfBudgetError
 from .project import Module, Project
 from .smoothing import look_at_smoothing
-from .sources import mentions
 from .values import UNKNOWN, Args, Class, Function, Instance, Value, join
+from .worth import worth_a_look, worthy_methods
 
 __all__ = ["look_at"]
 
 FIRST = ("__init__", "setup", "build", "build_model", "configure_model", "_build", "init_model", "create_model")
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.]+))", re.MULTILINE)
 SMOOTHED = re.compile(r"one_?hot|eye\(|scatter_?\(", re.IGNORECASE)
-LONG = 3_000  # lines beyond which only the functions are followed whose text has a word that matters
+LONG = 600  # lines beyond which only the functions are followed whose text has a word that matters
 NUMERIC = ("X008", "X019", "X020", "X021", "X022", "X034")
 NUMBERS = re.compile(r"exp\b|log|softmax")
-WORD = re.compile(r"\w+")
 
 
 def look_at(project: Project, module: Module, report: Callable[[Found], None], *, always: bool = False) -> None:
@@ -41,7 +40,7 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None], *
     except OutOfBudgetError:
         place = machine.place(module.source.tree.body[0])
         report(Found("not-analysed", place, None, "certain", f"more than {MOST_STEPS:,} steps"))
-    for place, why in machine.skipped.items():
+    for place, why in machine.partly.items():
         report(Found("not-analysed", place, None, "certain", why))
 
 
@@ -49,13 +48,14 @@ def _functions(machine: Machine, module: Module) -> None:
     """The functions and classes that nobody called."""
     assert module.source.tree is not None
     long = len(module.source.lines) > LONG and machine.project.uses is None
-    worth = _worth_a_look(module) if long else set(ast.walk(module.source.tree))
+    worth = worth_a_look(module) if long else set(ast.walk(module.source.tree))
     for function in _entries_first(machine.functions, module.source.tree):
         if function.node not in machine.seen and function.node in worth:
             with attempt(machine, function.node):
                 _alone(machine, function)
     for of in list(machine.classes):
-        _class(machine, of)
+        if of.node in worth or of.node not in module.source.tree.body:
+            _class(machine, of, long=long)
     _demonstrated(machine)
     if SMOOTHED.search(module.source.text):
         look_at_smoothing(machine, module.source.tree)
@@ -71,7 +71,7 @@ def _demonstrated(machine: Machine) -> None:
     """Functions that were called with constants alone, once more with nothing known: for the rules about numbers."""
     machine.only, uses, machine.project.uses = NUMERIC, machine.project.uses, None
     for function in [*machine.functions, *(m for of in machine.classes for m in of.members.values())]:
-        called = isinstance(function, Function) and function.node in machine.seen - machine.real
+        called = isinstance(function, Function) and function.node in machine.shown - machine.real
         if isinstance(function, Function) and called and _calculates(machine, function):
             with attempt(machine, function.node):
                 _alone(machine, function)
@@ -99,58 +99,21 @@ def _trains(project: Project, module: Module) -> bool:
     return False
 
 
-def _worth_a_look(module: Module) -> set[ast.AST]:
-    """The functions and classes whose text has a word that matters, or the name of one that has."""
-    assert module.source.tree is not None
-    texts: dict[ast.AST, str] = {}
-    names: dict[ast.AST, set[str]] = {}
-    for node in module.source.tree.body:
-        for statement in [node, *_guarded(node)]:
-            text = "\n".join(module.source.lines[statement.lineno - 1 : statement.end_lineno])
-            texts[statement] = text
-            names[statement] = set(_binds(statement))
-    words = {statement: set(WORD.findall(text)) for statement, text in texts.items()}
-    worth = {statement for statement, text in texts.items() if mentions(text)}
-    worth |= {statement for statement in texts if isinstance(statement, (ast.Import, ast.ImportFrom))}
-    while True:
-        known = {name for statement in worth for name in names[statement]}
-        more = {statement for statement in texts if statement not in worth and words[statement] & known}
-        if not more:
-            return set(worth)
-        worth |= more
-
-
-def _guarded(node: ast.stmt) -> Iterator[ast.stmt]:
-    """Statements inside of a module's if, try and with."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt) and isinstance(node, (ast.If, ast.Try, ast.With)):
-            yield child
-            yield from _guarded(child)
-
-
-def _binds(node: ast.stmt) -> Iterator[str]:
-    """The names that a statement of a module binds; of imports those that may come from the project."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield node.name
-    elif isinstance(node, ast.Assign):
-        for target in node.targets:
-            yield from (inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name))
-    elif isinstance(node, ast.ImportFrom) and (node.level or mentions(node.module or "")):
-        yield from (alias.asname or alias.name for alias in node.names)
-
-
 def _alone(machine: Machine, function: Function) -> None:
     """A function with nothing known of its arguments."""
-    machine.state = {}
+    machine.fresh()
     call_function(machine, function, Args((), {}, exact=False), function.node, generic=True)
 
 
-def _class(machine: Machine, of: Class) -> None:
+def _class(machine: Machine, of: Class, *, long: bool) -> None:
     """The methods of a class, on an object that was made with nothing known."""
     methods = [member for member in of.members.values() if isinstance(member, Function)]
+    if long:
+        chosen = worthy_methods(of.node, of.module)
+        methods = [method for method in methods if method.node in chosen]
     if all(method.node in machine.seen for method in methods):
         return
-    machine.state = {}
+    machine.fresh()
     with attempt(machine, of.node):
         instance = instantiate(machine, of, Args((), {}, exact=False), of.node, number=("class", id(of.node)))
         if isinstance(instance, Instance):
@@ -181,7 +144,9 @@ def _methods(machine: Machine, instance: Instance, methods: list[Function]) -> N
 
 def _run_method(machine: Machine, instance: Instance, method: Function, held: dict[str, Value]) -> dict[str, Value]:
     """Run a method on an object that holds these attributes; those of them that it gave another value."""
-    machine.state = {(instance.number, name): value for name, value in held.items()}
+    machine.fresh()
+    for name, value in held.items():
+        machine.store(instance.number, name, value)
     owner = None if "staticmethod" in _decorators(method) else instance
     bound = Function(method.node, method.module, method.scope, owner, instance.of, method.opaque)
     with attempt(machine, method.node):
@@ -201,6 +166,7 @@ def _keep(machine: Machine, instance: Instance) -> None:
     for key, value in machine.state.items():
         if not isinstance(key[0], int) or key[0] == instance.number or (isinstance(key[1], str) and key[1] == "#parts"):
             heap[key] = value
+    machine.settled()
 
 
 def _name(function: Function) -> str:

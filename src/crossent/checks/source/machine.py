@@ -18,8 +18,8 @@ from .values import UNKNOWN, Api, Args, Class, Function, Instance, Place, Tensor
 
 __all__ = ["DEEPEST", "MOST_STEPS", "Found", "Frame", "Loop", "Machine", "OutOfBudgetError", "own_members", "place_of"]
 
-STEPS = 100_000  # statements and expressions that what one function calls may take
-FILE_STEPS = 1_000_000  # and all of a file's calls together
+STEPS = 40_000  # statements and expressions that what one function calls may take
+FILE_STEPS = 120_000  # and all of a file's calls together
 MOST_STEPS = 5_000_000  # beyond which nothing of a file is looked at
 DEEPEST = 9
 BUILTINS = frozenset(dir(builtins))
@@ -111,17 +111,19 @@ class Machine(ABC):
         self.classes: list[Class] = []
         self.steps = 0
         self.share = self.limit = steps
-        self.skipped: dict[Place, str] = {}  # calls that were not followed, for they would take too long
+        self.skipped: list[str] = []  # calls that were not followed, for they would take too long
+        self.partly: dict[Place, str] = {}  # functions and statements that were followed only in part, and why
         self.logits: dict[Place, Place] = {}  # layers whose output a binary loss of scores was given, and where
         self.thresholds: dict[Place, list[Place]] = {}  # layers whose output was compared with 0.5, and where
         self.guesses: list[tuple[Any, Tensor, Place, str]] = []  # losses of what unknown callables gave
         self.endings: list[Tensor] = []  # what the models of the file end in, where that is a softmax or sigmoid
         self.found: set[tuple[str, Place]] = set()
         self.only: tuple[str, ...] = ()  # the rules that are looked for, where not all are
+        self.shown: set[ast.AST] = set()  # functions that were called with arrays of written-out numbers
         self.real: set[ast.AST] = set()  # functions that were called with more than constants
         self.created = 0
         self.memory = Memory()
-        self.version = 0  # counts changes to names of modules and attributes of objects
+        self.changes = self.version = self.base = 0  # names of modules and attributes of objects change with them
         self.doubts = 0  # how many of the calls around are one of several that may be meant
 
     @property
@@ -146,9 +148,23 @@ class Machine(ABC):
         if self.steps > MOST_STEPS:
             raise OutOfBudgetError
 
+    def changed(self) -> None:
+        """What calls may depend on is another than before."""
+        self.changes += 1
+        self.version = self.changes
+
+    def fresh(self) -> None:
+        """Begin with what the module's own code has left, and with what objects are known to hold."""
+        self.state = {}
+        self.version = self.base
+
+    def settled(self) -> None:
+        """What the objects hold has changed for all that comes."""
+        self.changed()
+        self.base = self.version
+
     def begin(self) -> None:
         """A function, or a statement of the module, may call for so many steps from here."""
-        self.version += 1
         self.limit = self.steps + max(0, min(self.share, FILE_STEPS - self.steps))
 
     def place(self, node: ast.AST) -> Place:
@@ -202,7 +218,8 @@ class Machine(ABC):
         """Give a name a value."""
         frame = self.frame
         number = frame.foreign.get(name, frame.number)
-        self.version += number != frame.number or frame.function is None
+        if number != frame.number or frame.function is None:
+            self.changed()
         self.state[number, name] = value
 
     def attribute(self, number: Any, name: str) -> Value | None:
@@ -213,7 +230,8 @@ class Machine(ABC):
 
     def store(self, number: Any, name: str, value: Value) -> None:
         """Store an attribute of an object."""
-        self.version += self.state.get((number, name)) is not value
+        if self.state.get((number, name)) is not value:
+            self.changed()
         self.state[number, name] = value
 
     # ------------------------------------------------------------------ paths

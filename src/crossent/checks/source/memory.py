@@ -9,7 +9,7 @@ from .values import Api, Args, Class, Constant, Function, Instance, Items, Layer
 
 __all__ = ["Memory"]
 
-RUNS = 4  # how often a call is followed before its value is taken from memory
+RUNS = 2  # how often a call is followed before its value is taken from memory
 LONGEST = 12  # items of a list that tell one call from another
 
 

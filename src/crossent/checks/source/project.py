@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class Module:
     names: dict[str, Value] = field(default_factory=dict)
     running: bool = False
     ready: bool = False
+    worth: set[ast.AST] | None = None  # the functions in it that can matter
 
     @property
     def path(self) -> str:
@@ -89,11 +91,14 @@ class Project:
         self.heap: dict[object, Value] = {}
         self.loads = 0
         self.uses = uses
+        self.touched: set[str] = set()  # files that were read
+        self.absent: set[tuple[str, int]] = set()  # imports that name no file of the project
         self.texts = texts or {}  # files that are looked at with another content than the one on the disk
 
     def module(self, path: str) -> Module:
         """The module of a file, read on first use."""
         path = os.path.normpath(path)
+        self.touched.add(path)
         if path not in self.modules:
             self.modules[path] = Module(read(path, self.texts.get(path)), -1 - len(self.modules))
         return self.modules[path]
@@ -105,29 +110,28 @@ class Project:
 
     def find(self, name: str, level: int, importer: str) -> Module | None:
         """The module of the project that an import statement names, or None for a library's."""
+        path = self.locate(name, level, importer)
+        if path is None:
+            self.absent.add((name, level))
+        return None if path is None else self.module(self.shown(path))
+
+    def locate(self, name: str, level: int, importer: str) -> str | None:
+        """The file that an import statement names."""
         parts = name.split(".") if name else []
         folder = os.path.dirname(os.path.abspath(importer))
         if level:
             for _ in range(level - 1):
                 folder = os.path.dirname(folder)
-            return self._at(folder, parts)
+            return _file(folder, parts)
         if not parts or parts[0] in LIBRARIES or parts[0] in sys.stdlib_module_names:
             return None
         for _ in range(LEVELS_UP):
-            found = self._at(folder, parts)
+            found = _file(folder, parts)
             if found is not None:
                 return found
             folder, last = os.path.dirname(folder), folder
             if folder == last or os.path.basename(last) in ("site-packages", "dist-packages"):
                 return None
-        return None
-
-    def _at(self, folder: str, parts: list[str]) -> Module | None:
-        """The module of these parts under a folder."""
-        base = os.path.join(folder, *parts)
-        for path in (f"{base}.py", os.path.join(base, "__init__.py")):
-            if _is_file(path):
-                return self.module(self.shown(path))
         return None
 
     @cached_property
@@ -137,3 +141,9 @@ class Project:
     def shown(self, path: str) -> str:
         """The path as the user would write it: relative where it lies below the current folder."""
         return path.removeprefix(self._here)
+
+
+def _file(folder: str, parts: list[str]) -> str | None:
+    """The file of a module of these parts under a folder."""
+    base = os.path.join(folder, *parts)
+    return next((path for path in (f"{base}.py", os.path.join(base, "__init__.py")) if _is_file(path)), None)

@@ -19,10 +19,10 @@ from .project import Project
 from .sources import Source
 from .values import Place
 
-__all__ = ["Report", "deep_recursion", "look", "look_at_files"]
+__all__ = ["HEAVIEST", "Report", "deep_recursion", "look", "look_at_files"]
 
 RECURSION = 4000
-HEAVIEST = 3_000_000  # characters whose trees are kept; beyond them a project is read afresh
+HEAVIEST = 1_500_000  # characters whose trees are kept; beyond them a project is read afresh
 
 
 class Report:
