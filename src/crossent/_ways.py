@@ -57,8 +57,18 @@ def room(rows: Rows) -> Room:
 
 
 def quiet(x: Array) -> contextlib.AbstractContextManager[None]:
-    """NumPy's warnings off inside: the definition meets infinities knowingly, and selects what it takes of them."""
-    return contextlib.nullcontext() if is_torch(x) or is_jax(x) else np.errstate(all="ignore")
+    """NumPy's warnings off inside: the definition meets infinities knowingly, and selects what it takes of them.
+
+    torch's operations work on one thread inside where they have lost the others; see _torch.state.alone.
+    """
+    if is_torch(x):
+        return torch_way().state.alone()  # type: ignore[no-any-return]
+    return contextlib.nullcontext() if is_jax(x) else np.errstate(all="ignore")
+
+
+def alone(x: Any) -> contextlib.AbstractContextManager[None]:
+    """The same for tensors alone: at the door NumPy may warn."""
+    return torch_way().state.alone() if is_torch(x) else contextlib.nullcontext()
 
 
 def exporting(x: Array) -> bool:
@@ -73,7 +83,8 @@ def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> A
         if value is not None:
             return value
     options = validated("cross_entropy", weight, given, LossOptions)
-    return reduced(door.rows("cross_entropy", input, target, options))
+    with alone(input):
+        return reduced(door.rows("cross_entropy", input, target, options))
 
 
 def reduced(rows: Rows) -> Array:
@@ -92,8 +103,9 @@ def cross_entropy_with_grad(input: Array, target: Array, weight: Array, given: G
         made: tuple[Array, Array] | None = torch_way().short.with_gradient(input, target, given)
         if made is not None:
             return made
-    rows = door.rows(name, input, target, validated(name, weight, given, LossOptions))
-    value, gradient = torch_way().cross_entropy_with_gradient(rows) if torch_tensors else _with_gradient(rows)
+    with alone(input):
+        rows = door.rows(name, input, target, validated(name, weight, given, LossOptions))
+        value, gradient = torch_way().cross_entropy_with_gradient(rows) if torch_tensors else _with_gradient(rows)
     gradient = move_axis(gradient, -1, rows.axis)
     if not rows.options.inplace:
         return value, gradient
@@ -137,9 +149,11 @@ def binary_cross_entropy_with_logits(input: Array, target: Array, weight: Array,
         value = torch_way().short.binary(input, target, given)
         if value is not None:
             return value
-    call = door.binary(name, input, target, validated(name, weight, given, BinaryOptions))
+    options = validated(name, weight, given, BinaryOptions)
     if torch_tensors:
-        return torch_way().binary_cross_entropy_with_logits(call)
+        with alone(input):
+            return torch_way().binary_cross_entropy_with_logits(door.binary(name, input, target, options))
+    call = door.binary(name, input, target, options)
     with quiet(call.x):
         loss = _elements_room(call).binary_cross_entropy_with_logits(call, rules(call.x))
         return _reduction.reduce_elements(loss, call.options, call.dtype)
@@ -157,10 +171,12 @@ def binary_with_gradient(input: Array, target: Array, weight: Array, given: Give
         made: tuple[Array, Array] | None = torch_way().short.binary_with_gradient(input, target, given)
         if made is not None:
             return made
-    call = door.binary(name, input, target, validated(name, weight, given, BinaryOptions))
+    options = validated(name, weight, given, BinaryOptions)
     if torch_tensors:
-        pair: tuple[Array, Array] = torch_way().binary_with_gradient(call)
-        return pair
+        with alone(input):
+            pair: tuple[Array, Array] = torch_way().binary_with_gradient(door.binary(name, input, target, options))
+            return pair
+    call = door.binary(name, input, target, options)
     with quiet(call.x):
         loss, gradient = agnostic.binary_cross_entropy_with_gradient(call)
         gradient = gradient * _reduction.element_scale(loss, call.options)
@@ -195,9 +211,10 @@ def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, given: Giv
             return value
     size = getattr(options, "batch_chunk_size", None)
     given = given if size is None else {"chunk_size": size, **given}
-    call = _layer("linear_cross_entropy", input, linear_weight, target, given, LinearLossOptions)
-    if is_torch(call.x):
-        return _torch_linear().cross_entropy(call)
+    with alone(input):
+        call = _layer("linear_cross_entropy", input, linear_weight, target, given, LinearLossOptions)
+        if is_torch(call.x):
+            return _torch_linear().cross_entropy(call)
     stats = call.rows.options.return_stats
     if not _by_chunks(call):
         value = reduced(whole(call))

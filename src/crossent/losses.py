@@ -186,10 +186,11 @@ def nll_loss(log_probs: Array, target: Array, weight: Array = None, **options: U
     ----------
     See `cross_entropy`.
     """
-    rows = door.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
-    with _ways.quiet(rows.x):
-        _warn_of_positive(rows)
-    return _ways.nll(rows)
+    with _ways.alone(log_probs):
+        rows = door.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
+        with _ways.quiet(rows.x):
+            _warn_of_positive(rows)
+        return _ways.nll(rows)
 
 
 def _warn_of_positive(rows: Rows) -> None:
@@ -239,4 +240,5 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
     """
     given = validated("row_stats", weight, options, StatsOptions)
-    return _ways.statistics(door.rows("row_stats", input, target, given, needs_target=False))
+    with _ways.alone(input):
+        return _ways.statistics(door.rows("row_stats", input, target, given, needs_target=False))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._call.arrays import detached, is_torch, move_axis, readable, values
+from .._call.arrays import dtype_name, is_torch, readable, values
 from .._call.canonical import Call
 from .._call.options import Options
 from .._definition import Array
@@ -125,30 +125,40 @@ def look_at_elements(call: Call, x: Array) -> None:
 
 def _few(x: Array, *, everything: bool) -> Any:
     """Some elements as NumPy's; only they are read, if they lie one after the other."""
-    if is_torch(x) and x.is_contiguous() and not everything:
-        return _as_numpy(detached(x).reshape(-1)[:: max(1, x.numel() // 256)])
-    seen = _as_numpy(x)
+    seen = _memory(x)
     flat = seen.reshape(-1) if seen.flags.c_contiguous else seen
-    return flat if everything or flat.ndim > 1 else flat[:: max(1, flat.size // 256)]
+    return _numbers(flat if everything or flat.ndim > 1 else flat[:: max(1, flat.size // 256)], x)
 
 
 def _sample(call: Call, x: Array, y: Array, axis: int, *, everything: bool) -> Any:
     """Some rows that count, as NumPy's (rows, classes), in float32 or wider; only they are read."""
-    x = move_axis(detached(x), axis, -1) if is_torch(x) else np.moveaxis(_as_numpy(x), axis, -1)
-    batch = tuple(x.shape[:-1])
+    seen = np.moveaxis(_memory(x), axis, -1)
+    batch = seen.shape[:-1]
     count = math.prod(batch)
     picked = np.arange(count) if everything or count <= ROWS else np.linspace(0, count - 1, ROWS).astype(int)
-    index = tuple(place.tolist() for place in np.unravel_index(picked, batch)) if batch else ()
-    rows = np.atleast_2d(_as_numpy(x[index]))
+    index = np.unravel_index(picked, batch) if batch else ()
+    rows = np.atleast_2d(_numbers(seen[index], x))
     if y is not None:
-        rows = rows[np.atleast_1d(_as_numpy(y)[index]) != call.options.ignore_index]
+        rows = rows[np.atleast_1d(_memory(y)[index]) != call.options.ignore_index]
     return rows.astype(np.float32) if rows.dtype.itemsize < 4 else rows
 
 
-def _as_numpy(x: Array) -> Any:
-    """The numbers of a readable array, as NumPy's."""
+def _memory(x: Array) -> Any:
+    """The memory of a readable array, as NumPy's, bfloat16 as its bits: no operation of torch's looks at it.
+
+    (After a fork torch's threads are gone, and an operation that waits for them hangs.)
+    """
+    if is_torch(x) and dtype_name(x.dtype) == "bfloat16":
+        return x.detach().view(sys.modules["torch"].uint16).numpy()
     seen = values(x)
     return np.asarray(seen) if isinstance(seen, (np.ndarray, np.generic)) else np.from_dlpack(seen)
+
+
+def _numbers(seen: Any, x: Array) -> Any:
+    """The numbers of such memory: bfloat16 is the upper half of a float32."""
+    if is_torch(x) and dtype_name(x.dtype) == "bfloat16":
+        return (seen.astype(np.uint32) << 16).view(np.float32)
+    return seen
 
 
 def _finite(call: Call, rows: Any, *, infinite: bool = True) -> bool:

@@ -31,12 +31,11 @@ class Pass(NamedTuple):
 def forward(layer: Layer, wanted: Wanted = (False, False, False), *, stats: bool = False) -> Pass:
     """The loss and, of a reduced one, the gradients wanted."""
     rows, batch = layer.rows, tuple(layer.x.shape[:-1])
-    count = math.prod(batch)
-    loss = products.buffer(layer.x, (count,), rows.sum_dtype, zero=True)
-    square = None if rows.options.z_loss == 0 else products.buffer(layer.x, (count,), rows.sum_dtype, zero=True)
-    told = _stats_memory(layer, count) if stats else None
-    scales = _reduction.scales(rows, loss.reshape(batch))
-    larger = factor(layer.dtype, rows.options.reduction, scales[0], count)
+    loss = products.buffer(layer.x, batch, rows.sum_dtype, zero=True)
+    square = None if rows.options.z_loss == 0 else products.buffer(layer.x, batch, rows.sum_dtype, zero=True)
+    told = _stats_memory(layer, batch) if stats else None
+    scales = _reduction.scales(rows, loss)
+    larger = factor(layer.dtype, rows.options.reduction, scales[0], math.prod(batch))
     scales = tuple(_number(scale, larger) for scale in scales)
 
     def visit(part: Rows, place: Any) -> None:
@@ -46,9 +45,7 @@ def forward(layer: Layer, wanted: Wanted = (False, False, False), *, stats: bool
 
     counts = counted(rows)
     gradients = chunks.walk(layer if stats else _of_those(layer, counts), visit, wanted, counts, every_row=stats)
-    loss, square = loss.reshape(batch), None if square is None else square.reshape(batch)
     own = loss if square is None else loss + rows.options.z_loss * square
-    told = None if told is None else tuple(None if part is None else part.reshape(batch) for part in told)
     return Pass(_reduction.reduce_rows(rows, loss, square), own, told, gradients, larger)
 
 
@@ -81,29 +78,28 @@ def _of_those(layer: Layer, counts: Array) -> Layer:
 
 def statistics(layer: Layer) -> tuple[Array, ...]:
     """(lse, entropy, argmax, confidence) of each row, without a target."""
-    batch = tuple(layer.x.shape[:-1])
-    told = _stats_memory(layer, math.prod(batch))
+    told = _stats_memory(layer, tuple(layer.x.shape[:-1]))
     chunks.walk(
         layer, lambda part, place: _put(told, place, chunk_stats(part)), (False, False, False), None, every_row=True
     )
-    return tuple(None if part is None else part.reshape(batch) for part in told)
+    return told
 
 
 def _put(arrays: Any, place: Any, parts: Any) -> None:
-    """Results of a chunk at their places."""
+    """Results of a chunk at their places, counted over all rows: arrays of their own, written through a flat view."""
     for array, part in zip(arrays, parts, strict=True):
         if array is not None:
-            array[place] = part
+            array.reshape(-1)[place] = part
 
 
-def _stats_memory(layer: Layer, count: int) -> tuple[Array, ...]:
+def _stats_memory(layer: Layer, batch: tuple[int, ...]) -> tuple[Array, ...]:
     """Memory for what `chunk_stats` tells."""
     xp = namespace(layer.x)
     kinds = [layer.rows.sum_dtype] * 5
     kinds[2] = xp.int64
     given = layer.rows.y is not None or layer.rows.q is not None
     return tuple(
-        products.buffer(layer.x, (count,), kind, zero=True) if given or k < 4 else None for k, kind in enumerate(kinds)
+        products.buffer(layer.x, batch, kind, zero=True) if given or k < 4 else None for k, kind in enumerate(kinds)
     )
 
 

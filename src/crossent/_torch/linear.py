@@ -197,7 +197,7 @@ class Chunked(torch.autograd.Function):
             tied.unchanged(*ctx.tensors)
         if torch.is_grad_enabled() or (not alone and any(_batched(g) for g in upstream)):
             return *_by_definition(layer, ctx, upstream), None, None, None
-        with torch.autocast(x.device.type, enabled=False):
+        with state.alone(), torch.autocast(x.device.type, enabled=False):
             g = upstream[0]
             total = [None, None, None] if not reduced or g is None else _times(ctx, g, layer)
             if not alone:

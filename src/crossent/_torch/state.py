@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
@@ -91,6 +92,35 @@ def batched(g: torch.Tensor) -> bool:
 def keeps_graph() -> bool:
     """Whether the running backward pass keeps its graph for another one (retain_graph=True)."""
     return bool(_keeps_graph())
+
+
+_NOTHING: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+
+
+def alone() -> contextlib.AbstractContextManager[None]:
+    """In a forked child torch's operations on this thread alone: its pool has stayed with the parent."""
+    if _traced() is not None:
+        return _quiet_trace()
+    return _one_thread() if forked else _NOTHING
+
+
+@contextlib.contextmanager
+def _quiet_trace() -> Iterator[None]:
+    """torch.jit.trace warns of every shape that Python looks at; here shapes say which call it is, values never do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread inside, the caller's number again afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def outside_of_transforms() -> contextlib.AbstractContextManager[object]:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from .._call.arrays import values
 from . import state
 
 NARROW = (torch.bfloat16, torch.float16)
@@ -88,12 +87,13 @@ class Tied(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         """The gradient times the cotangent; differentiable, if asked for, through the definition."""
         x, gradient = (ctx.x, ctx.gradient) if ctx.x is not None else _saved(ctx)
-        if torch.is_grad_enabled():
-            unchanged((x, ctx.version))
-            return torch.autograd.grad(ctx.call.differentiable(x), x, g, create_graph=True)[0], None, None
-        if type(g) is not Tensor or state.batched(g):
-            return _batched(ctx, x, gradient, g), None, None
-        return _gradient(ctx, x, gradient, g), None, None
+        with state.alone():
+            if torch.is_grad_enabled():
+                unchanged((x, ctx.version))
+                return torch.autograd.grad(ctx.call.differentiable(x), x, g, create_graph=True)[0], None, None
+            if type(g) is not Tensor or state.batched(g):
+                return _batched(ctx, x, gradient, g), None, None
+            return _gradient(ctx, x, gradient, g), None, None
 
 
 # torch.autograd.Function.apply without its look at transforms, of which there are none here: a microsecond and a half.
@@ -168,8 +168,4 @@ def product(gradient: Tensor, g: Tensor, own: bool) -> Tensor:
     factor = along(g, gradient)
     if not own:
         return gradient * factor
-    if state.forked:  # torch's pool has stayed with the parent; NumPy has none
-        seen = values(gradient)
-        seen *= values(factor)
-        return gradient
     return gradient.mul_(factor)

@@ -24,7 +24,7 @@ from ..backends import cpu as kernels
 from . import compiled, cpu, differentiable, short, softmax, state
 from .tied import Again, along, is_one, tied
 
-__all__ = ["cross_entropy", "short", "softmax"]
+__all__ = ["cross_entropy", "short", "softmax", "state"]
 DEVICES = ("cuda",)  # what Triton has kernels for
 
 
