@@ -108,7 +108,7 @@ def alone() -> contextlib.AbstractContextManager[None]:
 def _quiet_trace() -> Iterator[None]:
     """torch.jit.trace warns of every shape that Python looks at; here shapes say which call it is, values never do."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit._trace.TracerWarning)
         yield
 
 
