@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib
 import sys
@@ -20,6 +21,8 @@ COMMANDS = {
     "tour": "crossent.tour.command",
     "train": "crossent.classify.commands",
     "predict": "crossent.classify.commands",
+    "runs": "crossent.classify.comparing",
+    "compare": "crossent.classify.comparing",
     "score": "crossent.score.command",
     "bench": "crossent.bench.command",
     "check": "crossent.checks.command",
@@ -47,6 +50,16 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; where there is none of that name, name the nearest."""
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; click itself would write an empty line for Ctrl-C."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from .reading.flags import READING, reading_flags, reading_options
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
+    from .insight import Insight
 
 __all__ = ["predict", "train"]
 
@@ -97,14 +99,28 @@ class Share(click.FloatRange):
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the split, weights and batches."
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
+@click.option(
+    "--baselines/--no-baselines",
+    default=True,
+    help="Train the most frequent class, logistic regression and boosting on the same split, to compare. Default: yes.",
+)
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Of the report.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Run folder. Default: runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, by its own options.")
 @click.option("--overwrite", is_flag=True, help="Replace an older run in the folder.")
 @SAFE_CELLS
 @click.option("--quiet", is_flag=True, help="Say nothing unless something is wrong.")
+@click.option("--progress/--no-progress", default=None, help="The bar. Default: where stderr is a terminal.")
 @click.pass_context
 def train(
-    ctx: click.Context, /, out: Path | None, resume: bool, overwrite: bool, quiet: bool, **arguments: Any
+    ctx: click.Context,
+    /,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    progress: bool | None,
+    **arguments: Any,
 ) -> None:
     """Train a classifier on DATA and write a run folder with its report.
 
@@ -139,13 +155,14 @@ def train(
     else:
         runs.claim(folder, overwrite)
     experiment = _experiment(arguments, command, folder, say)
+    bar = not quiet and (sys.stderr.isatty() if progress is None else progress)
     try:
-        evaluation = experiment.run(resume=resume, overwrite=overwrite, progress=not quiet)
+        evaluation = experiment.run(resume=resume, overwrite=overwrite, progress=bar)
     except TrainingInterruptedError as stop:
         saved = f"saved in {folder}; go on with: crossent train --resume --out {shlex.quote(str(folder))}"
         click.echo(printable(f"{stop}; {saved if stop.saved else 'nothing was written'}"), err=True)
         ctx.exit(SIGNALLED + stop.number)
-    _summarise(evaluation, folder / runs.REPORT, say)
+    _summarise(evaluation, experiment.insight, folder / runs.REPORT, say)
 
 
 @click.command(epilog="Example: crossent predict runs/digits digits --out predictions.csv")
@@ -156,10 +173,23 @@ def train(
 )
 @reading_flags
 @SAFE_CELLS
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Add the column explanation: by how much the label's probability falls if a column had its median value.",
+)
 @click.option("--no-calibration", is_flag=True, help="The network's own probabilities, without the fitted temperature.")
 @click.pass_context
 def predict(
-    ctx: click.Context, /, run: Path, data: str, out: Path | None, no_calibration: bool, safe_cells: bool, **given: Any
+    ctx: click.Context,
+    /,
+    run: Path,
+    data: str,
+    out: Path | None,
+    no_calibration: bool,
+    explain: bool,
+    safe_cells: bool,
+    **given: Any,
 ) -> None:
     """Predict the classes of DATA with the classifier in the run folder RUN, as CSV.
 
@@ -174,7 +204,8 @@ def predict(
     loaded = runs.load(run)
     before = loaded.settings["arguments"]
     reading = reading_options({name: given[name] if _is_given(ctx, name) else before.get(name) for name in READING})
-    text, notes = prediction.predict_table(loaded, _absolute(data), not no_calibration, reading, safe_cells)
+    how = {"safe_cells": safe_cells, "explain": explain}
+    text, notes = prediction.predict_table(loaded, _absolute(data), not no_calibration, reading, **how)
     content = text.encode("utf-8", "backslashreplace")
     if out is None or str(out) == "-":
         click.echo(content, nl=False)
@@ -224,6 +255,8 @@ def _experiment(arguments: dict[str, Any], command: str, folder: Path, say: Call
         command=command,
         arguments=arguments,
         reading=reading_options(arguments),
+        baselines=arguments["baselines"],
+        language=arguments["lang"],
         say=say,
         warn=lambda text: click.echo(printable(f"crossent: {text}"), err=True),
     )
@@ -275,17 +308,21 @@ def _absolute(source: str) -> str:
     return source if source in BUILT_IN else str(files.expanded(source).absolute())
 
 
-def _summarise(evaluation: Evaluation, page: Path, say: Callable[[str], object]) -> None:
-    """The result in four lines."""
-    from .report import calibration_error
+def _summarise(evaluation: Evaluation, insight: Insight, page: Path, say: Callable[[str], object]) -> None:
+    """The result in a few lines."""
+    from .report import calibration_line
 
     low, high = evaluation.accuracy_interval
-    used = (
-        f"temperature {evaluation.temperature:.3f}" if evaluation.calibrated else "no temperature would lower the loss"
-    )
     say(f"held-out accuracy  {evaluation.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
     say(f"held-out loss      {evaluation.loss:.4f}")
-    say(f"calibration error  {calibration_error(evaluation)} ({used})")
+    say(f"calibration        {calibration_line(evaluation)}")
+    if insight.baselines:
+        others = ", ".join(f"{other.name} {other.accuracy:.1%}" for other in insight.baselines)
+        say(f"beside it          {others}")
+        say(f"                   {insight.verdict(evaluation.accuracy)}")
+    if insight.importances:
+        columns = ", ".join(f"{found.name} {found.rise.value:+.3f}" for found in insight.importances[:5])
+        say(f"columns            {columns} (rise of the loss if shuffled)")
     say(f"report             {page}")
 
 

@@ -20,9 +20,12 @@ from crossent._system.interrupts import Interrupts
 from crossent.errors import DataError, RunFolderError
 
 from . import data, preprocessing, report, runs
+from .calibration import apply_temperature
 from .cautions import cautions
 from .cells import as_csv
+from .device import find_device
 from .evaluation import Evaluation, evaluate
+from .insight import Insight, look
 from .options import TrainingOptions
 from .reading.options import AS_FOUND, ReadingOptions
 from .training import Trainer
@@ -59,6 +62,8 @@ class Experiment:
         folder: the run folder.
         command: the command line, for the report.
         reading: how to read the data, where the file does not say it.
+        baselines: whether to train others on the same split, to compare.
+        language: of the report: "en" or "zh".
         say: where notes go.
         warn: where goes what is wrong without being the end.
     """
@@ -72,6 +77,8 @@ class Experiment:
     command: str
     arguments: dict[str, Any] = field(default_factory=dict)
     reading: ReadingOptions = AS_FOUND
+    baselines: bool = False
+    language: str = "en"
     say: Callable[[str], object] = lambda _: None
     warn: Callable[[str], object] = lambda _: None
 
@@ -92,6 +99,7 @@ class Experiment:
             TrainingInterruptedError: after Ctrl-C, SIGTERM or SIGHUP; the folder holds a checkpoint if an epoch was
                 finished.
         """
+        find_device(self.options.device)  # before the data are read
         with runs.hold(self.folder):
             if not resume:
                 runs.claim(self.folder, overwrite)
@@ -144,12 +152,13 @@ class Experiment:
         self.dataset, self.classes = dataset, dataset.classes
         pictures = dataset.picture_shape is not None
         self.transformer, found = preprocessing.fit(self.train.features, pictures, self.reading.text)
-        self.notes = [*dataset.notes, *found, *cautions(self.train, self.test, self.transformer)]
+        self.cautions = cautions(self.train, self.test, self.transformer)
+        self.notes = [*dataset.notes, *found]
         self.x, self.y = self._numbers(self.train)
         self.x_held_out, self.y_held_out = self._numbers(self.test)
         self.settings = self._settings()
         self.say(f"{dataset.name}: {self._counts()}")
-        for note in self.notes:
+        for note in [*self.notes, *(f"caution: {note}" for note in self.cautions)]:
             self.say(note)
 
     def _numbers(self, part: data.Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -212,8 +221,25 @@ class Experiment:
         metrics = {**evaluation.metrics(), "epochs": len(history), "history": history}
         positions = np.arange(len(self.y_held_out)) if self.test.positions is None else self.test.positions
         safe = bool(self.arguments.get("safe_cells"))
-        page = report.render(evaluation, history, self.test.features, positions.tolist(), self._background(history))
+        self.insight = self._look(trainer, evaluation)
+        metrics |= self.insight.metrics()
+        background = self._background(history)
+        page = report.render(
+            evaluation, history, self.test.features, positions.tolist(), background, self.insight, self.language
+        )
         return evaluation, metrics, {runs.REPORT: page, runs.PREDICTIONS: predictions_csv(evaluation, positions, safe)}
+
+    def _look(self, trainer: Trainer, evaluation: Evaluation) -> Insight:
+        """What others reach on the same split, and which columns count."""
+        return look(
+            lambda x: apply_temperature(trainer.logits(x), evaluation.temperature),
+            self.transformer,
+            (self.x, self.y, self.x_held_out, self.y_held_out),
+            self.test.features,
+            right=evaluation.predictions == evaluation.labels,
+            seed=self.options.seed,
+            beside=self.baselines,
+        )
 
     def _save(
         self, trainer: Trainer, evaluation: Evaluation, metrics: dict[str, Any], texts: dict[str, str]
@@ -261,6 +287,7 @@ class Experiment:
             row_source="the test part" if self.dataset.test is not None else "the data as it was read",
             picture_shape=self.dataset.picture_shape,
             chosen_by_held_out=options.early_stopping,
+            cautions=self.cautions,
         )
 
     def _counts(self) -> str:

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.compose import ColumnTransformer
 
-__all__ = ["check_fitted", "fit", "joined", "templates", "transform", "unseen_values"]
+__all__ = [
+    "check_fitted",
+    "columns_of",
+    "fit",
+    "joined",
+    "sources_of",
+    "templates",
+    "transform",
+    "unseen_values",
+]
 
 MISSING = "(missing)"
 MOST_WORDS = 1000  # of a column of prose
@@ -109,11 +118,16 @@ def check_fitted(transformer: ColumnTransformer, inputs: int) -> None:
 def columns_of(transformer: ColumnTransformer) -> dict[str, list[str]]:
     """The columns that are used, by kind: numbers, text, dates, prose, pixels."""
     found: dict[str, list[str]] = {}
-    for step, _, names in transformer.transformers:
-        kind = step.split(" ")[0]
-        sources = [names] if isinstance(names, str) else [name.split(part_of("", ""))[0] for name in names]
-        found.setdefault(kind, []).extend(dict.fromkeys(sources))
+    for step, _, _ in transformer.transformers:
+        found.setdefault(step.split(" ")[0], []).extend(sources_of(transformer, step))
     return found
+
+
+def sources_of(transformer: ColumnTransformer, step: str) -> list[str]:
+    """The table's columns that a step takes; a date gives several."""
+    names = next(names for name, _, names in transformer.transformers if name == step)
+    sources = [names] if isinstance(names, str) else [name.split(part_of("", ""))[0] for name in names]
+    return list(dict.fromkeys(sources))
 
 
 def joined(steps: list[tuple[str, Any, Any]]) -> ColumnTransformer:
@@ -189,9 +203,9 @@ def _normalised(transformer: ColumnTransformer, features: pd.DataFrame) -> pd.Da
     converted = number_columns(features[columns.get("numbers", [])])
     converted |= {name: as_text(features[name]) for name in columns.get("text", [])}
     converted |= {name: as_text(features[name]).fillna("") for name in columns.get("prose", [])}
-    for step, _, names in transformer.transformers:
+    for step, _, _ in transformer.transformers:
         if step.startswith("dates"):
-            for name in dict.fromkeys(name.split(part_of("", ""))[0] for name in names):
+            for name in sources_of(transformer, step):
                 converted |= dict(as_dates(features[name], step.removeprefix("dates").strip()).items())
     return pd.DataFrame(converted, index=features.index)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,16 @@ from crossent._system.messages import printable
 
 from . import plots
 from .evaluation import Evaluation
+from .insight import Insight
+from .language import LANGUAGES, translator
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STYLE", "Background", "calibration_error", "render"]
+__all__ = ["STYLE", "Background", "calibration_line", "render"]
 
 STYLE = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+MOST_IMPORTANCES, MOST_CURVES = 15, 6
 MOST_PICTURES, MOST_ROWS, MOST_FEATURES, MOST_PAIRS = 24, 12, 30, 5
 
 
@@ -34,6 +37,7 @@ class Background:
     row_source: str = "the data as it was read"
     picture_shape: tuple[int, ...] | None = None
     chosen_by_held_out: bool = False
+    cautions: Sequence[str] = ()
 
 
 def render(
@@ -42,6 +46,8 @@ def render(
     features: pd.DataFrame,
     row_numbers: Sequence[int],
     background: Background,
+    insight: Insight | None = None,
+    language: str = "en",
 ) -> str:
     """Render the report as a self-contained HTML page; every text from outside is escaped.
 
@@ -51,37 +57,43 @@ def render(
         features: the held-out rows, as they were read.
         row_numbers: where each held-out row stands in the data, from 0.
         background: the run's name, command and facts.
+        insight: what others reach, and which columns count.
+        language: of the page: "en" or "zh".
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
+    _ = translator(language)
     evaluation = replace(evaluation, classes=tuple(map(printable, evaluation.classes)))
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters["share"] = _share
     template = environment.from_string(files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8"))
-    names = list(features.columns)
-    matrix = plots.confusion_matrix(evaluation.confusion, evaluation.classes)
+    matrix = plots.confusion_matrix(evaluation.confusion, evaluation.classes, _)
     panels = [("Before", evaluation.before)] + ([("After", evaluation.after)] if evaluation.after else [])
     page: str = template.render(
+        _=_,
+        language=LANGUAGES[language],
         style=Markup(STYLE),
         title=background.title,
-        subtitle=_subtitle(evaluation, len(history)),
-        tiles=_tiles(evaluation),
-        caution=CHOSEN_BY_HELD_OUT if background.chosen_by_held_out else "",
-        learning_curves=[Markup(curve) for curve in plots.learning_curves(history)],
+        subtitle=_subtitle(evaluation, len(history), _),
+        tiles=_tiles(evaluation, _),
+        caution=_(CHOSEN_BY_HELD_OUT) if background.chosen_by_held_out else "",
+        cautions=background.cautions,
+        **_insights(insight or Insight(), evaluation, _),
+        learning_curves=[Markup(curve) for curve in plots.learning_curves(history, _)],
         confusion_matrix=Markup(matrix) if matrix else None,
         confused=_confused(evaluation),
         bins=len(evaluation.before.counts),
-        reliability=[Markup(plots.reliability_diagram(name, table)) for name, table in panels],
-        calibration_text=_calibration_text(evaluation),
+        reliability=[Markup(plots.reliability_diagram(name, table, _)) for name, table in panels],
+        calibration_text=_calibration_text(evaluation, _),
         calibrated=evaluation.calibrated,
         scores=evaluation.scores,
         pictures=background.picture_shape is not None,
         surprises=_surprises(evaluation, features, row_numbers, background.picture_shape),
-        feature_names=names[:MOST_FEATURES],
-        features_left_out=max(0, len(names) - MOST_FEATURES),
+        feature_names=list(features.columns)[:MOST_FEATURES],
+        features_left_out=max(0, features.shape[1] - MOST_FEATURES),
         row_source=background.row_source,
         command=background.command,
         facts=background.facts,
@@ -95,55 +107,93 @@ CHOSEN_BY_HELD_OUT = (
 )
 
 
-def _subtitle(evaluation: Evaluation, epochs: int) -> str:
+def _insights(insight: Insight, evaluation: Evaluation, _: Callable[..., str]) -> dict[str, Any]:
+    """What the page says of other models, and of the columns that count."""
+    from markupsafe import Markup
+
+    found = insight.importances[:MOST_IMPORTANCES]
+    frequent = np.argsort(-np.bincount(evaluation.labels, minlength=len(evaluation.classes)), kind="stable")
+    shown = sorted(frequent[:MOST_CURVES].tolist())
+    curves = [plots.dependence_curve(curve, evaluation.classes, shown, _) for curve in insight.dependences]
+    return {
+        "baselines": insight.baselines,
+        "verdict": insight.verdict(evaluation.accuracy, _),
+        "accuracy": f"{evaluation.accuracy:.1%}",
+        "loss": f"{evaluation.loss:.4f}",
+        "importance": Markup(plots.importance_bars(found, _)) if found else None,
+        "columns_left_out": len(insight.importances) - len(found),
+        "dependences": [Markup(curve) for curve in curves],
+    }
+
+
+def _subtitle(evaluation: Evaluation, epochs: int, _: Callable[..., str]) -> str:
     """What was looked at, in one line."""
-    classes, rows = len(evaluation.classes), len(evaluation.labels)
-    return f"A classifier for {classes} classes after {epochs} epochs, on {rows} held-out rows it was not trained on."
+    return _(
+        "A classifier for {classes} classes after {epochs} epochs, on {rows} held-out rows it was not trained on.",
+        classes=len(evaluation.classes),
+        epochs=epochs,
+        rows=len(evaluation.labels),
+    )
 
 
-def _tiles(evaluation: Evaluation) -> list[tuple[str, str]]:
+def _tiles(evaluation: Evaluation, _: Callable[..., str]) -> list[tuple[str, str]]:
     """The headline numbers."""
     low, high = evaluation.accuracy_interval
     guessing = math.log(len(evaluation.classes))
-    return [
-        (f"{evaluation.accuracy:.1%}", f"accuracy (95 % interval {low:.1%} to {high:.1%})"),
-        (f"{evaluation.baseline:.1%}", "accuracy of always saying the most frequent class"),
+    tiles = [
+        (
+            f"{evaluation.accuracy:.1%}",
+            _("accuracy (95 % interval {low} to {high})", low=f"{low:.1%}", high=f"{high:.1%}"),
+        ),
+        (f"{evaluation.baseline:.1%}", _("accuracy of always saying the most frequent class")),
         (
             f"{evaluation.loss:.4f}",
-            f"loss: mean cross-entropy (by guessing: {guessing:.3f})",
+            _("loss: mean cross-entropy (by guessing: {guessing})", guessing=f"{guessing:.3f}"),
         ),
-        (
-            calibration_error(evaluation),
-            "calibration error (ECE)" + (", before → after temperature scaling" if evaluation.calibrated else ""),
-        ),
+        (f"{evaluation.before.error:.1%}", _("calibration error (ECE) of the network's own probabilities")),
     ]
+    if evaluation.calibrated:
+        change = f"{evaluation.loss:.4f} → {evaluation.loss_after:.4f}"
+        tiles.append((change, _("loss before and after temperature scaling, on rows it was not fitted on")))
+    return tiles
 
 
-def calibration_error(evaluation: Evaluation) -> str:
-    """The calibration error, before and, where a temperature is used, after."""
-    before = f"{evaluation.before.error:.1%}"
-    return f"{before} → {evaluation.after.error:.1%}" if evaluation.calibrated and evaluation.after else before
+def calibration_line(evaluation: Evaluation) -> str:
+    """The loss that a temperature lowers, where it does and so is used."""
+    error = f"calibration error {evaluation.before.error:.1%}"
+    if evaluation.after is None:
+        return f"{error}; too few held-out rows to fit a temperature"
+    if not evaluation.calibrated:
+        return f"{error}; no temperature lowers the held-out loss, none is used"
+    return (
+        f"temperature {evaluation.temperature:.3f} lowers the loss from {evaluation.loss:.4f} to "
+        f"{evaluation.loss_after:.4f} on rows it was not fitted on, and is used; {error} before"
+    )
 
 
-def _calibration_text(evaluation: Evaluation) -> str:
+def _calibration_text(evaluation: Evaluation, _: Callable[..., str]) -> str:
     """How the temperature was found, on which rows it is shown, and whether it is used."""
     rows = len(evaluation.labels)
     if evaluation.after is None:
-        return f"{rows} held-out rows are too few to fit a temperature; the probabilities are the network's own."
-    change = "softens" if evaluation.fitted_temperature > 1 else "sharpens"
-    used = (
-        f"It is used for predictions, and {change} them; no predicted class changes"
-        if evaluation.calibrated
-        else "That is no gain, so no temperature is used: the probabilities are the network's own"
-    )
-    return (
+        return _(
+            "{rows} held-out rows are too few to fit a temperature; the probabilities are the network's own.", rows=rows
+        )
+    how = _(
         "“After” divides the logits by a temperature that minimises the negative log-likelihood. To be fair, each "
-        f"fifth of the {rows} held-out rows is shown at the temperature fitted on the other four fifths. Fitted on all "
-        "of them "
-        f"it is {evaluation.fitted_temperature:.3f}. The loss of rows that it was not fitted on goes from "
-        f"{evaluation.loss:.4f} to {evaluation.loss_after:.4f}. {used}. With few rows in a bin its gap is mostly "
-        "chance."
+        "fifth of the {rows} held-out rows is shown at the temperature fitted on the other four fifths. Fitted on all "
+        "of them it is {temperature}. The loss of rows that it was not fitted on goes from {before} to {after}.",
+        rows=rows,
+        temperature=f"{evaluation.fitted_temperature:.3f}",
+        before=f"{evaluation.loss:.4f}",
+        after=f"{evaluation.loss_after:.4f}",
     )
+    if not evaluation.calibrated:
+        used = _("That is no gain, so no temperature is used: the probabilities are the network's own.")
+    elif evaluation.fitted_temperature > 1:
+        used = _("It is used for predictions, and softens them; no predicted class changes.")
+    else:
+        used = _("It is used for predictions, and sharpens them; no predicted class changes.")
+    return " ".join([how, used, _("With few rows in a bin its gap is mostly chance.")])
 
 
 def _confused(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -244,7 +244,8 @@ class Trainer(TrainingState):
 
     def _bar(self, progress: bool) -> tqdm[Any]:
         """Build the progress bar: epochs, the loss and the held-out accuracy."""
-        return tqdm(total=self.options.epochs, initial=self.epoch, unit="epoch", disable=not progress)
+        hidden = {} if progress else {"disable": True}  # where it is wanted, TQDM_DISABLE decides
+        return tqdm(total=self.options.epochs, initial=self.epoch, unit="epoch", **hidden)
 
 
 def _postfix(record: EpochRecord) -> dict[str, str]:

@@ -101,7 +101,8 @@ class _Progress:
         from tqdm import tqdm
 
         self.done = 0
-        self.bar = tqdm(unit=" rows", unit_scale=True, leave=False, disable=True if quiet else None)
+        hidden = {"disable": True} if quiet or not sys.stderr.isatty() else {}  # else TQDM_DISABLE decides
+        self.bar = tqdm(unit=" rows", unit_scale=True, leave=False, **hidden)
 
     def __enter__(self) -> None:
         """Nothing to do: the bar is there."""
