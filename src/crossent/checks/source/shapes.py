@@ -40,7 +40,7 @@ JOINED = """
 cat concat concatenate stack hstack vstack dstack column_stack row_stack append pack
 """
 ELEMENTS = """
-gather take diagonal diagonal_copy diag linalg.diagonal choose diag_part trace
+gather take diagonal diagonal_copy diag linalg.diagonal linalg_diagonal choose diag_part trace
 """
 TOUCHED = """
 masked_fill masked_fill_ masked_scatter index_fill index_fill_ index_put index_put_ index_copy scatter scatter_ where
