@@ -20,8 +20,9 @@ __all__ = ["look_at"]
 
 FIRST = ("__init__", "setup", "build", "build_model", "configure_model", "_build", "init_model", "create_model")
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.]+))", re.MULTILINE)
-SMOOTHED = re.compile(r"one_?hot|eye\(|scatter_?\(", re.IGNORECASE)
+SMOOTHED = ("one_hot", "onehot", "eye(", "scatter(", "scatter_(")
 LONG = 600  # lines beyond which only the functions are followed whose text has a word that matters
+WORD = re.compile(r"\w+")
 NUMERIC = ("X008", "X019", "X020", "X021", "X022", "X034")
 NUMBERS = re.compile(r"exp\b|log|softmax")
 
@@ -48,23 +49,24 @@ def _functions(machine: Machine, module: Module) -> None:
     """The functions and classes that nobody called."""
     assert module.source.tree is not None
     long = len(module.source.lines) > LONG and machine.project.uses is None
-    worth = worth_a_look(module) if long else set(ast.walk(module.source.tree))
-    for function in _entries_first(machine.functions, module.source.tree):
-        if function.node not in machine.seen and function.node in worth:
+    worth = worth_a_look(module) if long else None
+    for function in _entries_first(machine.functions, module):
+        if function.node not in machine.seen and (worth is None or function.node in worth):
             with attempt(machine, function.node):
                 _alone(machine, function)
     for of in list(machine.classes):
-        if of.node in worth or of.node not in module.source.tree.body:
+        if worth is None or of.node in worth or of.node not in module.source.tree.body:
             _class(machine, of, long=long)
     _demonstrated(machine)
-    if SMOOTHED.search(module.source.text):
+    lowered = module.source.text.lower()
+    if any(word in lowered for word in SMOOTHED):
         look_at_smoothing(machine, module.source.tree)
 
 
-def _entries_first(functions: list[Function], tree: ast.Module) -> list[Function]:
-    """Functions that no other one names come first: those that they call are seen with what they are given."""
-    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    return sorted(functions, key=lambda function: _name(function) in named)
+def _entries_first(functions: list[Function], module: Module) -> list[Function]:
+    """Functions that nothing else names come first: those that they call are seen with what they are given."""
+    words = Counter(WORD.findall(module.source.text))
+    return sorted(functions, key=lambda function: words[_name(function)] > 1)
 
 
 def _demonstrated(machine: Machine) -> None:

@@ -16,7 +16,6 @@ WORDS = (
     "softmax", "sigmoid", "entropy", "crossent", "nllloss", "nll_loss", "bce", "expit", "kldiv", "kl_div", "exp(",
     "log_loss", "compute_loss_func", "loss_mapping", "one_hot", "smoothing",
 )  # fmt: skip
-WORD = re.compile("|".join(map(re.escape, WORDS)), re.IGNORECASE)
 PRINT = re.compile(r"^(\s*)print(?:\s+(?![=(.,\[)])|\s*>>).*$", re.MULTILINE)
 EXCEPT = re.compile(r"^(\s*except\s+[\w.()\s,]+?),\s*(\w+)\s*:", re.MULTILINE)
 
@@ -78,7 +77,8 @@ def may_mention(data: bytes) -> bool:
 
 def mentions(text: str) -> bool:
     """Whether a text has a word that a finding can be about."""
-    return WORD.search(text) is not None
+    lowered = text.lower()
+    return any(word in lowered for word in WORDS)
 
 
 def decoded(data: bytes) -> str:
