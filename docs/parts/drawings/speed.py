@@ -52,10 +52,9 @@ def _shade(theme: Theme, name: str, plain: dict[str, str]) -> str:
 
 
 def _short(name: str) -> str:
-    """A case's name on two lines."""
-    kind, _, rest = name.partition(" ")
-    numbers, _, what = rest.partition(", ")
-    return f"{kind} {numbers}\n{what.replace(f', {BACKWARD}', '').replace('torch, ', '')}"
+    """A case's name on two lines: what is computed, and the options that are not the usual ones."""
+    kind, *rest = name.split(", ")
+    return "\n".join([kind, ", ".join(part for part in rest if part not in ("torch", BACKWARD))]).rstrip()
 
 
 def _figure(theme: Theme, cases: results.Cases, unit: float, ordinate: str) -> Figure:
