@@ -35,10 +35,17 @@ def _bars(axes: Axes, cases: results.Cases, unit: float, theme: Theme, ordinate:
         values = [found[name] / unit for found in cases.values() if name in found]
         colour = _shade(theme, name, plain)
         bars = axes.barh(spots, values, height * 0.9, color=colour, label=name)
-        axes.bar_label(bars, [f"{value:.3g}" for value in values], padding=2, fontsize=7, color=theme.ink)
+        axes.bar_label(
+            bars,
+            [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values],
+            padding=2,
+            fontsize=7,
+            color=theme.ink,
+        )
     axes.set_yticks(np.arange(len(cases)) + 0.4 - height / 2, [_short(name) for name in cases])
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel=ordinate)
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(right=axes.get_xlim()[1] * 1.5)
     axes.grid(visible=False, axis="y")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
