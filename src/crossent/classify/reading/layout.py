@@ -115,17 +115,28 @@ def _best(trials: list[_Trial]) -> _Trial:
         apart = [trial for trial in apart if trial.separator != BLANKS]  # words have blanks between them too
     best = max(trial.fit for trial in apart)
     found = [trial for trial in apart if trial.fit == best]
-    quote = next(quote for quote in (trial.quote for trial in apart) if any(trial.quote == quote for trial in found))
-    found = [trial for trial in found if trial.quote == quote]
+    found.sort(key=_shows_quotes)  # names that keep their quotes were read with another one than theirs
+    found = [trial for trial in found if trial.quote == found[0].quote]
     plain = [trial for trial in found if trial.separator != BLANKS] or found
     return max(plain, key=lambda trial: trial.columns)
 
 
-def _preamble(rows: list[list[str]], columns: int) -> int:
-    """How many rows come before the first that has a table's columns (or one fewer, right before the table)."""
+def _shows_quotes(trial: _Trial) -> bool:
+    """Whether every name is still in quotes."""
+    names = trial.rows[_preamble(trial.rows, trial.columns)]
+    return all(len(name) > 1 and name[0] == name[-1] and name[0] in QUOTES[:2] for name in names)
+
+
+def _preamble(rows: list[list[str]], columns: int, any_lines: bool = False) -> int:
+    """How many rows come before the first that has a table's columns (or one fewer, right before the table).
+
+    Rows of several values are only taken for such lines where names follow, or where `any_lines` says so.
+    """
     first = next((index for index, row in enumerate(rows) if len(row) == columns), 0)
     names = rows[first - 1] if first else []
     begin = first - 1 if first and len(names) == columns - 1 and len(names) > 1 else first
+    if any_lines:
+        return first
     title = all(len(row) == 1 for row in rows[:begin]) or has_header(rows[begin:])
     return begin if begin <= MOST_PREAMBLE and title else 0
 
@@ -133,11 +144,14 @@ def _preamble(rows: list[list[str]], columns: int) -> int:
 def _with_header(trial: _Trial, told: int, options: ReadingOptions, notes: list[str]) -> Layout:
     """The layout with what its first rows are."""
     begin = _preamble(trial.rows, trial.columns)
+    nameless = options.header is None and len(trial.rows[begin]) < trial.columns - 1 and not has_header(trial.rows)
+    if options.header is False or nameless:
+        begin = _preamble(trial.rows, trial.columns, any_lines=True)
     rows = trial.rows[begin:]
     if begin:
         notes.append(f"the first {begin} lines are not part of the table and left out")
     row_names = trailing = False
-    if len(rows) > 1 and len(rows[0]) == trial.columns - 1 and trial.columns > 2:
+    if options.header is not False and len(rows) > 1 and len(rows[0]) == trial.columns - 1 and trial.columns > 2:
         trailing = all(not row[-1] for row in rows[1:] if len(row) == trial.columns)
         first = [row[0] for row in rows[1:]]
         row_names = not trailing and len(set(first)) == len(first)

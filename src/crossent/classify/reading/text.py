@@ -114,7 +114,7 @@ def _refuse_missing_names(file: Opened, layout: Layout) -> None:
     if layout.names is not None and unnamed > 0:
         raise DataError(
             f"{file.path}: the rows have more values than the header line has names ({layout.columns} and "
-            f"{len(layout.names)})"
+            f"{len(layout.names)}); if it names nothing, --no-header leaves it out"
         )
 
 
