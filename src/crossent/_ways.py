@@ -79,7 +79,7 @@ def exporting(x: Array) -> bool:
 def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> Array:
     """See crossent.cross_entropy."""
     if weight is None and is_torch(input):
-        value = torch_way().short.cross_entropy(input, target, given)
+        value = (_torch_ways or torch_way()).short.cross_entropy(input, target, given)
         if value is not None:
             return value
     options = validated("cross_entropy", weight, given, LossOptions)

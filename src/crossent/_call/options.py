@@ -156,12 +156,12 @@ class Options:
     @property
     def asked(self) -> frozenset[str]:
         """The options that were asked for and that a room has to take; see backends.room."""
-        given = ((name, getattr(self, name), default) for name, default in TAKEN_BY_ROOMS)
-        return frozenset(
-            name
-            for name, value, default in given
-            if value is not None and value is not default and (default is None or value != default)
-        )
+        names = []
+        for name, default in TAKEN_BY_ROOMS:
+            value = getattr(self, name)
+            if value is not None and value is not default and (default is None or value != default):
+                names.append(name)
+        return frozenset(names)
 
 
 # What is done around a room: at the door, in the reduction, in the walk over chunks. All else a room must take.
@@ -235,15 +235,13 @@ def _unknown(function: str, name: str, given: Mapping[str, Any], allowed: type) 
 
 def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: type) -> Options:
     """The options of a call, each in its range; an unknown name raises TypeError, as in any Python call."""
-    unknown = [name for name in given if name not in names(allowed)]
-    if unknown:
-        raise _unknown(function, unknown[0], given, allowed)
-    given = {**DEFAULTS.get(allowed, {}), **given}
-    ranged = {name: given[name] for name in RANGES if name in given}
-    if ranged.get("ignore_index", 0) is None and allowed in DEFAULTS:
-        del ranged["ignore_index"]
-    numbers = {name: in_range(function, name, value) for name, value in ranged.items()}
-    options = Options(weight=weight, **{**given, **numbers})
+    own = {**DEFAULTS.get(allowed, {}), **given}
+    for name, value in given.items():
+        if name not in names(allowed):
+            raise _unknown(function, name, given, allowed)
+        if name in RANGES and not (name == "ignore_index" and value is None and allowed in DEFAULTS):
+            own[name] = in_range(function, name, value)
+    options = Options(weight=weight, **own)
     for name, choices in CHOICES.items():
         value = getattr(options, name)
         if not isinstance(value, (str, bool)) or value not in choices:

@@ -25,6 +25,7 @@ from .tied import product, tied, unchanged
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS = {torch.float32: torch.float32, torch.float64: torch.float64}
 PLAIN: dict[str, Any] = {"reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0, "check": "auto"}
+DEFAULT = True, -100, 0.0  # what _settings gives without options
 SMALL = 1 << 15  # numbers below which one thread, and torch's own memory, are best
 Options = dict[str, Any]
 Made = tuple[Tensor, Tensor | None]
@@ -96,8 +97,6 @@ class PlainBinary(NamedTuple):
 
 def _settings(options: Options) -> tuple[bool, int, float] | None:
     """(whether a mean, ignore_index, label_smoothing) of options that are plain and in their ranges, else None."""
-    if not options:
-        return True, -100, 0.0
     given = {**PLAIN, **options}
     if len(given) != len(PLAIN):
         return None
@@ -114,7 +113,7 @@ def _run(x: Tensor, y: Tensor, options: Options, *, wanted: bool) -> Made | None
         return None
     if x.ndim != 2 or y.ndim != 1 or y.dtype is not torch.int64:
         return None
-    settings, kind, (rows, classes) = _settings(options), TYPES.get(x.dtype), x.shape
+    settings, kind, (rows, classes) = _settings(options) if options else DEFAULT, TYPES.get(x.dtype), x.shape
     if settings is None or kind is None or y.shape[0] != rows or classes < 2 or not rows:
         return None
     if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or (kind > 1 and torch.is_autocast_enabled("cpu")):

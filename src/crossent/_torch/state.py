@@ -39,7 +39,7 @@ _transforms = _private("_functorch.peek_interpreter_stack", None)
 _modes = _private("_len_torch_dispatch_stack", 0)
 _traced = _private("_get_tracing_state", None)
 hooks = _private("_autograd._top_saved_tensors_default_hooks", None)  # of saved tensors: checkpointing, offloading
-_keeps_graph = _private("_autograd._get_current_graph_task_keep_graph", True)
+keeps_graph = _private("_autograd._get_current_graph_task_keep_graph", True)  # of the running backward pass
 _is_batch = _private("_functorch.is_legacy_batchedtensor", False)
 
 
@@ -87,11 +87,6 @@ def transforming() -> bool:
 def batched(g: torch.Tensor) -> bool:
     """Whether a cotangent is seen through vmap, torch.func's or autograd's own for batches of cotangents."""
     return type(g) not in TENSORS or bool(_is_batch(g)) or _transforms() is not None
-
-
-def keeps_graph() -> bool:
-    """Whether the running backward pass keeps its graph for another one (retain_graph=True)."""
-    return bool(_keeps_graph())
 
 
 _NOTHING: contextlib.AbstractContextManager[None] = contextlib.nullcontext()

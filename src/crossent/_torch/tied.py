@@ -87,13 +87,15 @@ class Tied(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         """The gradient times the cotangent; differentiable, if asked for, through the definition."""
         x, gradient = (ctx.x, ctx.gradient) if ctx.x is not None else _saved(ctx)
-        with state.alone():
-            if torch.is_grad_enabled():
-                unchanged((x, ctx.version))
-                return torch.autograd.grad(ctx.call.differentiable(x), x, g, create_graph=True)[0], None, None
-            if type(g) is not Tensor or state.batched(g):
-                return _batched(ctx, x, gradient, g), None, None
-            return _gradient(ctx, x, gradient, g), None, None
+        if torch.is_grad_enabled():
+            unchanged((x, ctx.version))
+            return torch.autograd.grad(ctx.call.differentiable(x), x, g, create_graph=True)[0], None, None
+        if state.batched(g):
+            return _batched(ctx, x, gradient, g), None, None
+        if state.forked:
+            with state.alone():
+                return _gradient(ctx, x, gradient, g), None, None
+        return _gradient(ctx, x, gradient, g), None, None
 
 
 # torch.autograd.Function.apply without its look at transforms, of which there are none here: a microsecond and a half.
@@ -136,7 +138,7 @@ def _batched(ctx: Any, x: Tensor, gradient: Tensor | None, g: Tensor) -> Tensor:
 
 def _gradient(ctx: Any, x: Tensor, gradient: Tensor | None, g: Tensor) -> Tensor:
     """The gradient for a cotangent; memory that no later pass needs is given away with it, other is never shared."""
-    kept = state.keeps_graph()
+    kept = bool(state.keeps_graph())
     formed: Tensor | None = None
     if gradient is not None and not kept and is_one(g):
         ctx.x = ctx.gradient = None

@@ -16,7 +16,7 @@ from . import _extension
 from ._extension import describe as describe
 from ._extension import kernels as kernels
 from ._extension import ready as ready
-from ._views import MOST_AXES, NOTHING, TYPES, address, empty, is_wide, type_of, view, viewable
+from ._views import MOST_AXES, NOTHING, TYPES, address, empty, is_wide, number_of, view, viewable
 from ._views import empty_like as empty_like
 
 LOSS, SOFTMAX, LOG_SOFTMAX, MOMENTS = range(4)
@@ -32,9 +32,14 @@ def built() -> bool:
 
 def takes(x: Array, *others: Array) -> bool:
     """Whether the kernels can read these arrays; None is none."""
-    if not built() or not (is_numpy(x) or is_torch(x)) or dtype_name(x.dtype) not in TYPES:
+    if not built() or not (is_numpy(x) or is_torch(x)) or number_of(x.dtype) is None:
         return False
-    return all(viewable(part) for part in (x, *others) if part is not None) and 0 < x.ndim <= MOST_AXES + 1
+    if not viewable(x) or not 0 < x.ndim <= MOST_AXES + 1:
+        return False
+    for part in others:  # noqa: SIM110  # all(…) takes a frame an array
+        if part is not None and not viewable(part):
+            return False
+    return True
 
 
 def serves(rows: Rows) -> bool:
@@ -54,10 +59,12 @@ def _run(
     weight = weight if weight is None else namespace(weight).asarray(weight, copy=None)
     if weight is not None and view(weight)[1] != (1,):
         weight = weight.contiguous() if is_torch(weight) else weight.copy()
-    targets = output == LOSS
+    targets, places = output == LOSS, [0] * len(OUTPUTS)
+    for name, array in out.items():
+        places[OUTPUTS[name]] = 0 if array is None else address(array)
     _extension.ready().rows(
         output,
-        type_of(rows.x),
+        number_of(rows.x.dtype),
         is_wide(rows.sum_dtype),
         tuple(rows.x.shape[:-1]),
         rows.x.shape[-1],
@@ -74,11 +81,11 @@ def _run(
         float(scales[0]),
         float(scales[1]),
         *view(into),
-        *(address(out[name]) if out.get(name) is not None else 0 for name in OUTPUTS),
+        *places,
     )
 
 
-OUTPUTS = ("loss", "square", "lse", "entropy", "confidence", "prediction")
+OUTPUTS = {"loss": 0, "square": 1, "lse": 2, "entropy": 3, "confidence": 4, "prediction": 5}
 
 
 def are_distributions(q: Array, tolerance: float) -> bool | None:
@@ -232,7 +239,7 @@ def _run_binary(call: Elements, loss: Array, into: Array = None, scale: float = 
     """One call of the kernels; the sum of the losses."""
     options = call.options
     total: float = _extension.ready().binary(
-        type_of(call.x),
+        number_of(call.x.dtype),
         is_wide(call.y.dtype),
         math.prod(call.x.shape),
         _period(call),

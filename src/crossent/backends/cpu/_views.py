@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import sys
 import weakref
@@ -27,7 +28,7 @@ def viewable(x: Array) -> bool:
     if not isinstance(x, np.ndarray):
         return False
     size = x.itemsize
-    return x.dtype.isnative and x.flags.aligned and all(step % size == 0 for step in x.strides)
+    return x.dtype.isnative and x.flags.aligned and not any(map(size.__rmod__, x.strides))
 
 
 def address(x: Array) -> int:
@@ -37,19 +38,25 @@ def address(x: Array) -> int:
 
 def strides(x: Array) -> tuple[int, ...]:
     """The strides of x in elements."""
-    return tuple(x.stride()) if is_torch(x) else tuple(step // x.itemsize for step in x.strides)
+    return tuple(x.stride()) if is_torch(x) else tuple(map(x.itemsize.__rfloordiv__, x.strides))
 
 
 def view(x: Array) -> tuple[int, tuple[int, ...]]:
     """(address, strides) of x; of nothing for None."""
-    return NOTHING if x is None else (address(x), strides(x))
+    if x is None:
+        return NOTHING
+    if type(x) is np.ndarray:  # in one go: this is a good part of a small call
+        return x.__array_interface__["data"][0], tuple(map(x.itemsize.__rfloordiv__, x.strides))
+    return address(x), strides(x)
 
 
-def type_of(x: Array) -> int:
-    """The kernels' number of x's dtype."""
-    return TYPES[dtype_name(x.dtype)]
+@functools.cache
+def number_of(dtype: Any) -> int | None:
+    """The kernels' number of a dtype of NumPy's or torch's, None where they do not have it."""
+    return TYPES.get(dtype_name(dtype))
 
 
+@functools.cache
 def is_wide(dtype: Any) -> bool:
     """Whether sums are in float64."""
     return dtype_name(dtype) == "float64"
