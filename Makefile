@@ -1,6 +1,7 @@
 # make train      install into .venv, train on digits and on breast_cancer, say where the reports are
 # make test       what CI runs: the tests and the doctests, without the slow cases
 # make test-all   everything: slow cases and JAX
+# make test-torch  the losses with another torch: make test-torch TORCH=2.14.1
 # make sanitize   the conformance suite over kernels built under AddressSanitizer, then under ThreadSanitizer (g++)
 # make lint       ruff and mypy, both strict
 # make docs       the documentation, written to build/docs; a warning or a broken link fails it
@@ -12,7 +13,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 JOBS ?= 2
 
-.PHONY: train test test-all sanitize lint docs links rules clean
+.PHONY: train test test-all test-torch sanitize lint docs links rules clean
 
 $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/backends/cpu/kernels/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -30,6 +31,17 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev-all]' --constraint constraints.txt
 	$(BIN)/python -m pytest -q -n $(JOBS) -m ''
+
+TORCH ?= 2.14.1
+OTHER := .venv-torch-$(TORCH)
+OF_TORCH := tests/test_ordinary.py tests/test_rooms.py tests/test_conformance.py tests/test_linear_autograd.py tests/test_operators.py \
+  tests/test_transforms.py tests/test_traps.py tests/test_nn.py
+
+test-torch:
+	test -x $(OTHER)/bin/python || $(PYTHON) -m venv $(OTHER)
+	mkdir -p build && grep -v -e '^torch==' -e '^triton==' constraints.txt > build/constraints-torch.txt
+	$(OTHER)/bin/python -m pip install --quiet '.[dev]' torch==$(TORCH) --constraint build/constraints-torch.txt
+	$(OTHER)/bin/python -m pytest -q -n $(JOBS) $(OF_TORCH)
 
 # The sanitizers come into Python by preloading; of what is not built under them they say nothing.
 SANITIZED := tests/test_cpu_kernels.py tests/test_conformance.py tests/test_traps.py
