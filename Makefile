@@ -3,6 +3,7 @@
 # make test-all   everything: slow cases and JAX
 # make test-torch  the losses with another torch: make test-torch TORCH=2.14.1
 # make sanitize   the conformance suite over kernels built under AddressSanitizer, then under ThreadSanitizer (g++)
+# make fuzz       random calls of the kernels against the oracle, for SECONDS (600), from SEED (the time); wrong seeds are kept
 # make lint       ruff and mypy, both strict
 # make docs       the documentation, written to build/docs; a warning or a broken link fails it
 # make links      the documentation's links to other sites; needs a network
@@ -13,7 +14,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 JOBS ?= 2
 
-.PHONY: train test test-all test-torch sanitize lint docs links rules clean
+.PHONY: train test test-all test-torch sanitize fuzz lint docs links rules clean
 
 $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/backends/cpu/kernels/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -58,6 +59,11 @@ sanitize: $(INSTALLED)
 	  env LD_PRELOAD="$$library $$(g++ -print-file-name=libstdc++.so)" $(SETTINGS) setarch -R $(BIN)/python -m pytest -q -p no:xdist $(SANITIZED) \
 	    --kernels build/$$name/_kernels.abi3.so -k "not ($(LEFT_OUT))"; \
 	done
+
+SECONDS ?= 600
+
+fuzz: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python tests/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
