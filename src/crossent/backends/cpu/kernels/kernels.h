@@ -81,6 +81,15 @@ void prepare(Rows&);
 const Kernels* kernels_for(const char* forced);  // null: the best that this processor runs
 
 void parallel(int64_t units, int64_t grain, void (*run)(const void*, int64_t, int64_t), const void* data);
+// Ask, between the pieces of this thread's calls, whether to leave the rest undone; null: never. The one before comes back.
+using Asked = bool (*)(void*);
+struct Watch {
+  Watch(Asked asked, void* data);
+  ~Watch();
+  Asked asked;
+  void* data;
+  Watch* before;
+};
 void borrow(void* parallel_of_openmp);  // null: the pool of our own
 void set_threads(int count);
 int threads();

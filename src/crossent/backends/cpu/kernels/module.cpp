@@ -5,6 +5,7 @@
 #include <Python.h>
 
 #include <cmath>
+#include <chrono>
 #include <exception>
 #include <initializer_list>
 #include <memory>
@@ -19,6 +20,7 @@ const crossent::Kernels* kernels = nullptr;
 
 constexpr int64_t worth_threads = 1 << 16;    // numbers from which a second thread pays
 constexpr int64_t piece = 1 << 15;            // numbers that a thread takes at a time
+constexpr auto between_looks = std::chrono::milliseconds(50);
 constexpr int64_t worth_releasing = 1 << 14;  // numbers from which others may have the interpreter meanwhile
 
 int64_t whole(PyObject* x) { return PyLong_AsLongLong(x); }
@@ -88,19 +90,48 @@ void run_rows(crossent::Rows& c) {
   }, &c);
 }
 
-// Work without the interpreter's lock.
+// The interpreter's lock, given away; taken now and then to run the handlers of signals, so that Ctrl-C need not wait.
+struct Unlocked {
+  PyThreadState* state = PyEval_SaveThread();
+  std::chrono::steady_clock::time_point looked = std::chrono::steady_clock::now();
+  bool stopped = false;
+
+  static bool asked(void* data) {
+    Unlocked& self = *static_cast<Unlocked*>(data);
+    const auto now = std::chrono::steady_clock::now();
+    if (self.stopped || now - self.looked < between_looks) return self.stopped;
+    self.looked = now;
+    PyEval_RestoreThread(self.state);
+    self.stopped = PyErr_CheckSignals() != 0;
+    self.state = PyEval_SaveThread();
+    return self.stopped;
+  }
+};
+
+// Work without the interpreter's lock; false with an error set where memory lacks, or a signal's handler has raised.
 template <class Work>
 bool unlocked(int64_t numbers, Work work) {
-  PyThreadState* state = numbers >= worth_releasing ? PyEval_SaveThread() : nullptr;
   bool fine = true;
-  try {
-    work();
-  } catch (const std::exception&) {
-    fine = false;
+  const auto tried = [&] {
+    try {
+      work();
+    } catch (const std::exception&) {
+      fine = false;
+    }
+  };
+  if (numbers < worth_releasing) {
+    tried();
+    if (!fine) PyErr_NoMemory();
+    return fine;
   }
-  if (state) PyEval_RestoreThread(state);
-  if (!fine) PyErr_NoMemory();
-  return fine;
+  Unlocked lock;
+  {
+    crossent::Watch watch(Unlocked::asked, &lock);
+    tried();
+  }
+  PyEval_RestoreThread(lock.state);
+  if (!fine && !lock.stopped) PyErr_NoMemory();
+  return fine && !lock.stopped;
 }
 
 int64_t numbers_in(const crossent::Rows& c) {
@@ -315,7 +346,7 @@ PyObject* elementary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   const bool wide = in.whole() != 0;
   const int which = int(in.whole());
   if (in.failed()) return nullptr;
-  unlocked(n, [&] { kernels->exponential(x, y, n, wide, which); });
+  if (!unlocked(n, [&] { kernels->exponential(x, y, n, wide, which); })) return nullptr;
   Py_RETURN_NONE;
 }
 

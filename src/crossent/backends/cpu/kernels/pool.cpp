@@ -21,6 +21,8 @@ namespace crossent {
 
 namespace {
 
+thread_local Watch* watching = nullptr;
+
 struct Job {
   void (*run)(const void*, int64_t, int64_t);
   const void* data;
@@ -32,6 +34,7 @@ struct Job {
       const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= units) return;
       run(data, begin, std::min(begin + grain, units));
+      if (watching && watching->asked(watching->data)) next.store(units, std::memory_order_relaxed);
     }
   }
 };
@@ -110,12 +113,16 @@ Pool& pool() {
 
 void parallel(int64_t units, int64_t grain, void (*run)(const void*, int64_t, int64_t), const void* data) {
   const int helpers = int(std::min<int64_t>(wanted_threads.load(), (units + grain - 1) / grain)) - 1;
-  if (helpers <= 0) return run(data, 0, units);
+  if (helpers <= 0 && !watching) return run(data, 0, units);
   Job job{run, data, units, grain};
+  if (helpers <= 0) return job.work();
   if (const Parallel team = borrowed.load())
     return team([](void* work) { static_cast<Job*>(work)->work(); }, &job, unsigned(helpers + 1), 0);
-  if (!pool().run(job, helpers)) run(data, 0, units);
+  if (!pool().run(job, helpers)) job.work();
 }
+
+Watch::Watch(Asked asked, void* data) : asked(asked), data(data), before(watching) { watching = this; }
+Watch::~Watch() { watching = before; }
 
 void borrow(void* parallel_of_openmp) {
   watch_forks();
