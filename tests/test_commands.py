@@ -385,6 +385,13 @@ def test_a_second_training_into_a_folder_is_refused(crossent, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupted_run_is_listed(crossent, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 1)
+        crossent("train", "iris", *QUICK, "--quiet", code=130)
+    assert "iris  interrupted" in crossent("runs").stdout
+
+
 def test_what_a_killed_training_left_is_no_run(crossent, tmp_path):
     (tmp_path / "run" / ".crossent.next").mkdir(parents=True)
     (tmp_path / "run" / ".crossent.next" / "weights.safetensors").write_bytes(b"half")

@@ -27,11 +27,12 @@ def runs(folder: Path) -> None:
 
     FOLDER is runs, where `crossent train` puts them, unless another is named.
     """
-    from .runs import SETTINGS
+    from .runs import CHECKPOINT, SETTINGS
 
     if not folder.is_dir():
         raise RunFolderError(f"no folder {folder}; crossent train makes runs/, and --out puts a run elsewhere")
-    found = sorted({path.parent for path in [*folder.glob(SETTINGS), *folder.glob(f"*/{SETTINGS}")]})
+    patterns = [place + name for place in ("", "*/") for name in (SETTINGS, CHECKPOINT)]
+    found = sorted({path.parent for pattern in patterns for path in folder.glob(pattern)})
     if not found:
         raise RunFolderError(f"no run in {folder}; crossent train makes one")
     rows = [("run", "data", "accuracy", "95 % interval", "loss", "finished"), *map(_row, found)]
@@ -43,14 +44,16 @@ def runs(folder: Path) -> None:
 
 def _row(run: Path) -> tuple[str, ...]:
     """A run in a line; one that is damaged or unfinished too."""
-    from .runs import METRICS, SETTINGS
+    from .runs import CHECKPOINT, METRICS, SETTINGS, load_checkpoint_settings
 
     try:
+        if not (run / SETTINGS).exists():
+            name = Path(load_checkpoint_settings(run)["arguments"]["data"]).name
+            when = datetime.fromtimestamp((run / CHECKPOINT).stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+            return str(run), name, "interrupted", "", "", when
         settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
         name = Path(settings["arguments"]["data"]).name
         when = datetime.fromtimestamp((run / SETTINGS).stat().st_mtime).strftime("%Y-%m-%d %H:%M")
-        if settings["status"] != "finished":
-            return str(run), name, "interrupted", "", "", when
         metrics = json.loads((run / METRICS).read_text(encoding="utf-8"))
         low, high = metrics["accuracy_interval_95"]
         return str(run), name, f"{metrics['accuracy']:.1%}", f"{low:.1%} to {high:.1%}", f"{metrics['loss']:.4f}", when
