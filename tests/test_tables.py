@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crossent.classify import data, preprocessing
 from crossent.classify.reading.flags import reading_options
+from crossent.classify.sources import read
 from crossent.errors import DataError
 
 FOLDER = Path(__file__).parent / "tables"
@@ -46,3 +51,33 @@ def test_a_table_is_read_right(name):
 
 def test_every_file_has_its_answer():
     assert {path.name for path in FOLDER.iterdir() if path.name not in FILES} == {f"{name}.json" for name in FILES}
+
+
+WORDS = ["red", "blue", "white, dark", "a;b", "x|y", "it's", 'say "hi"', "NA", "", "two words", "ÅÖ", "1a", "007"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+    st.lists(st.sampled_from(["whole", "fraction", "words"]), min_size=1, max_size=5),
+    st.randoms(use_true_random=False),
+)
+def test_what_csv_writes_is_read_back(tmp_path_factory, separator, encoding, end, header, kinds, random):
+    cells = {
+        "whole": lambda: str(random.randint(0, 99)),
+        "fraction": lambda: f"{random.uniform(0, 9):.2f}",
+        "words": lambda: random.choice(WORDS),
+        "label": lambda: random.choice(["yes", "no", "maybe, so"]),
+    }
+    rows = [[cells[kind]() for kind in ["whole", *kinds, "label"]] for _ in range(random.randint(8, 40))]
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, lineterminator=end)
+    writer.writerows([[f"name {place}" for place in range(len(kinds) + 2)], *rows][not header :])
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    path.write_bytes(text.getvalue().encode(encoding))
+    table = read(str(path))
+    found = [table.written(name) for name in table.columns]
+    assert found == [[row[place] or None for row in rows] for place in range(len(kinds) + 2)]
