@@ -83,7 +83,7 @@ def centre(z: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
     e = xp.exp(d)
     if z.dtype == given.dtype:  # d is rounded: its error, exact by Knuth's two-sum, is a factor of e
         moved = d - z
-        e = e + product(e, (z - (d - moved)) - (middle + moved))
+        e = e * (1 + xp.where(e != 0, (z - (d - moved)) - (middle + moved), 0.0))
     r = xp.sum(xp.where(top, 0.0, e), axis=-1)
     return a, m, xp.where(m == -math.inf, -1.0, xp.where(m < math.inf, r, math.nan)), top, d, e
 

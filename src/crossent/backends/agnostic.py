@@ -129,7 +129,7 @@ def z_squared(rows: Rows, x: Array, z: Array, rules: Any) -> Array:
     if rows.options.z_loss == 0:
         return None
     xp = namespace(z)
-    square = lse(x, z, rows, rules) ** 2
+    square = lse(x, wide(z), rows, rules) ** 2
     square = square if rows.live is None else xp.where(rows.live, square, 0.0)
     return like(square if rows.sample_weight is None else square * rows.sample_weight, x)
 

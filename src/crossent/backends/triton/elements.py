@@ -6,7 +6,7 @@ Memory traffic an element: x and the target read (and a weight as large as x), t
 import triton
 import triton.language as tl
 
-from .blocks import capped, divide, exp, log1p, number, rounded, slope
+from .blocks import capped, distance, divide, exp, expm1, log1p, number, rounded, slope
 
 
 @triton.jit
@@ -23,12 +23,12 @@ def binary(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < elements
     raw = tl.load(x + at, mask=inside, other=0.0).to(WIDE)
-    z = capped(raw, softcap, temperature)
+    z = distance(capped(raw, softcap), 0.0, temperature)
     positive = tl.load(y + at, mask=inside, other=0.0)
+    negative = 1 - positive
     if smoothing is not None:
         part = number(smoothing, WIDE)
-        positive = (1 - part) * positive + part / 2
-    negative = 1 - positive
+        positive, negative = (1 - part) * positive + part / 2, (1 - part) * negative + part / 2
     if pos_weight is not None:
         positive *= tl.load(pos_weight + at % pos_weight_number, mask=inside, other=0.0)
     if weight is not None:
@@ -42,7 +42,8 @@ def binary(
         tl.store(loss + at, (positive + negative) * log1p(e) - t, mask=inside)
     if gradient is not None:
         up, down = tl.where(z > 0, 1.0, e), tl.where(z > 0, e, 1.0)
-        result = divide(negative * up - positive * down, 1 + e)
+        near = (negative - positive) + tl.where(z > 0, -positive, negative) * expm1(tl.where(e > 0.5, low, 0.0))
+        result = divide(tl.where(e > 0.5, near, negative * up - positive * down), 1 + e)
         if softcap is not None or temperature is not None:
             result *= slope(raw, softcap, temperature)
         if g is not None:

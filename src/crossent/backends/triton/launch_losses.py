@@ -121,7 +121,7 @@ def _fused(call: Call, rows: Rows, loss: Array, square: Array, along: tuple[Scal
         block = layout.sweep_block(call.classes, rows.sum_dtype, gradient=True)
         losses.swept[call.number, 1](
             call.x, out, loss, square, None, *given, call.classes, *numbers,
-            **fixed, BLOCK=block, PARTED=False, num_warps=layout.WIDEST,
+            **fixed, BLOCK=block, PARTED=False, num_warps=layout.WIDEST // (2 if loss.dtype == torch.float64 else 1),
         )  # fmt: skip
     return _given(rows, call, out)
 

@@ -15,7 +15,7 @@ the rows, two strides of x and of the gradient (`blocks.start`), and the row's s
 import triton
 import triton.language as tl
 
-from .blocks import exp, logits, rounded, row_target, slope, smoothed_share, start, target_block
+from .blocks import is_narrow, logits, power, rounded, row_target, slope, smoothed_share, start, target_block
 from .statistics import fold, gradient_block, of_block, slopes, softmax_factor, sweep, with_class, write_losses
 
 
@@ -30,9 +30,9 @@ def save(state, at, step, m, r, t, rest, own):
 
 
 @triton.jit
-def own_class(x, where, weight, label, factor, dead, softcap, temperature, WIDE: tl.constexpr):
+def own_class(x, where, weight, label, factor, dead, softcap, WIDE: tl.constexpr):
     """(x, z, exists, weight) of a row's class."""
-    own_x, z, exists = logits(x, where, label, dead == 0, softcap, temperature, WIDE)
+    own_x, z, exists = logits(x, where, label, dead == 0, softcap, WIDE)
     hit = factor
     if weight is not None:
         hit = factor * tl.load(weight + label)
@@ -58,7 +58,7 @@ def write_class(
     row, label, x, z, exists, hit, m, r, rest, own, along, along_lse, softcap, temperature, SQUARE: tl.constexpr
 ):
     """The gradient of the row's class, over what its block has there, when that has been written."""
-    e = exp(tl.where(z == m, 0.0, z - m))
+    e = tl.where(z == m, 1.0, power(z, m, temperature, False))
     result = gradient_block(e, hit, m, r, rest, own, along, along_lse, SQUARE)
     if softcap is not None or temperature is not None:
         result *= slope(x, softcap, temperature)
@@ -75,6 +75,7 @@ def resident(
 ):  # fmt: skip
     """Loss and gradient of rows that fit into the registers of a program: one read, one write."""
     WIDE: tl.constexpr = loss.dtype.element_ty
+    NARROW: tl.constexpr = is_narrow(x, softcap, temperature)
     row = tl.program_id(0).to(tl.int64)
     classes = classes // ALIGN * ALIGN  # tells the compiler that it divides
     x += start(row, layout[0], layout[1], layout[2], ALIGN)
@@ -86,17 +87,19 @@ def resident(
     even = smoothed_share(where, smoothing, classes, BLOCK, WIDE)
     cols = tl.arange(0, BLOCK)
     inside = cols < classes
-    raw, z, exists = logits(x, where, cols, cols < alive, softcap, temperature, WIDE)
+    raw, z, exists = logits(x, where, cols, cols < alive, softcap, WIDE)
     if DENSE:
         wanted = target_block(cols, inside, exists, label, factor, even, q, weight, smoothing, WIDE)
-        m, r, t, rest, own, e = of_block(z, wanted, DENSE)
+        m, r, t, rest, own, e = of_block(z, wanted, temperature, DENSE, NARROW)
     else:  # in place, the class's own logit is read before the barriers of the sums
-        own_x, own_z, own_exists, hit = own_class(x, where, weight, label, factor, dead, softcap, temperature, WIDE)
+        own_x, own_z, own_exists, hit = own_class(x, where, weight, label, factor, dead, softcap, WIDE)
         wanted = z
-        m, r, t, rest, own, e = of_block(z, wanted, DENSE)
-        t, rest, own = with_class(m, own_z, hit)
-    write_losses(row, m, r, t, rest + own, factor, dead, loss, square)
-    along, along_lse = slopes(row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, WIDE)
+        m, r, t, rest, own, e = of_block(z, wanted, temperature, DENSE, NARROW)
+        t, rest, own = with_class(m, own_z, hit, temperature)
+    write_losses(row, m, r, t, rest + own, factor, dead, loss, square, temperature)
+    along, along_lse = slopes(
+        row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, temperature, WIDE
+    )
     plain = tl.where(dead, 0.0, softmax_factor(m, r, rest + own, along, along_lse, square is not None))
     write_block(
         gradient, cols, inside, raw, e, exists, wanted, m, r, rest, own, along, along_lse, plain,
@@ -118,6 +121,7 @@ def swept(
 ):  # fmt: skip
     """Losses and statistics of rows of any width, and with `gradient` a second sweep that writes it."""
     WIDE: tl.constexpr = loss.dtype.element_ty
+    NARROW: tl.constexpr = is_narrow(x, softcap, temperature)
     row = tl.program_id(0).to(tl.int64)
     classes = classes // ALIGN * ALIGN  # tells the compiler that it divides
     x += start(row, layout[0], layout[1], layout[2], ALIGN)
@@ -132,28 +136,31 @@ def swept(
         x, q, where, weight, label, factor, even, begin, end, smoothing, softcap, temperature, DENSE, BLOCK, WIDE
     )
     if not DENSE and not PARTED:
-        own_x, own_z, own_exists, hit = own_class(x, where, weight, label, factor, dead, softcap, temperature, WIDE)
-        t, rest, own = with_class(m, own_z, hit)
+        own_x, own_z, own_exists, hit = own_class(x, where, weight, label, factor, dead, softcap, WIDE)
+        t, rest, own = with_class(m, own_z, hit, temperature)
     if not PARTED:
-        write_losses(row, m, r, t, rest + own, factor, dead, loss, square)
+        write_losses(row, m, r, t, rest + own, factor, dead, loss, square, temperature)
     if state is not None:
         parts = tl.num_programs(1)
         save(state, row * parts + tl.program_id(1), tl.num_programs(0) * parts, m, r, t, rest, own)
     if gradient is not None:
         gradient += start(row, layout[0], layout[3], layout[4], ALIGN)
-        along, along_lse = slopes(row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, WIDE)
+        along, along_lse = slopes(
+            row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, temperature, WIDE
+        )
         plain = tl.where(dead, 0.0, softmax_factor(m, r, rest + own, along, along_lse, square is not None))
         tl.debug_barrier()  # in place, every thread has read the class's own logit by now
         blocks = tl.cdiv(classes, BLOCK)
         for step in range(0, blocks):
             cols = (blocks - 1 - step) * BLOCK + tl.arange(0, BLOCK)
             inside = cols < classes
-            raw, z, exists = logits(x, where, cols, cols < alive, softcap, temperature, WIDE)
+            raw, z, exists = logits(x, where, cols, cols < alive, softcap, WIDE)
             wanted = z
             if DENSE:
                 wanted = target_block(cols, inside, exists, label, factor, even, q, weight, smoothing, WIDE)
+            e = power(z, m, temperature, NARROW)
             write_block(
-                gradient, cols, inside, raw, exp(z - m), exists, wanted, m, r, rest, own, along, along_lse, plain,
+                gradient, cols, inside, raw, e, exists, wanted, m, r, rest, own, along, along_lse, plain,
                 softcap, temperature, DENSE or where is not None, DENSE, square is not None,
             )  # fmt: skip
         if not DENSE:
@@ -183,11 +190,11 @@ def finish(
     t = tl.load(at + 2 * rows * parts, mask=part < parts, other=0.0)
     rest = tl.load(at + 3 * rows * parts, mask=part < parts, other=0.0)
     own = tl.load(at + 4 * rows * parts, mask=part < parts, other=0.0)
-    m, r, t, rest, own = fold(m, r, t, rest, own, DENSE, PARTS)
+    m, r, t, rest, own = fold(m, r, t, rest, own, temperature, DENSE, PARTS)
     if not DENSE:
-        _, own_z, _, hit = own_class(x, where, weight, label, factor, dead, softcap, temperature, WIDE)
-        t, rest, own = with_class(m, own_z, hit)
-    write_losses(row, m, r, t, rest + own, factor, dead, loss, square)
+        _, own_z, _, hit = own_class(x, where, weight, label, factor, dead, softcap, WIDE)
+        t, rest, own = with_class(m, own_z, hit, temperature)
+    write_losses(row, m, r, t, rest + own, factor, dead, loss, square, temperature)
     if state is not None:
         save(state, row, rows, m, r, t, rest, own)
 
@@ -201,6 +208,7 @@ def backward(
 ):  # fmt: skip
     """The gradient of a block of a row from the row's statistics."""
     WIDE: tl.constexpr = state.dtype.element_ty
+    NARROW: tl.constexpr = is_narrow(x, softcap, temperature)
     row = tl.program_id(0).to(tl.int64)
     rows = tl.num_programs(0)
     classes = classes // ALIGN * ALIGN  # tells the compiler that it divides
@@ -215,17 +223,20 @@ def backward(
     rest, own = tl.load(state + row + 3 * rows), tl.load(state + row + 4 * rows)
     cols = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = cols < classes
-    raw, z, exists = logits(x, where, cols, cols < alive, softcap, temperature, WIDE)
+    raw, z, exists = logits(x, where, cols, cols < alive, softcap, WIDE)
     wanted = z
     if DENSE:
         wanted = target_block(cols, inside, exists, label, factor, even, q, weight, smoothing, WIDE)
     else:
-        own_x, own_z, own_exists, hit = own_class(x, where, weight, label, factor, dead, softcap, temperature, WIDE)
+        own_x, own_z, own_exists, hit = own_class(x, where, weight, label, factor, dead, softcap, WIDE)
         tl.debug_barrier()  # in place, every thread has read it by now
-    along, along_lse = slopes(row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, WIDE)
+    along, along_lse = slopes(
+        row, m, r, factor, g, layout[7], g_square, layout[8], scale, square_scale, temperature, WIDE
+    )
     plain = tl.where(dead, 0.0, softmax_factor(m, r, rest + own, along, along_lse, SQUARE))
+    e = power(z, m, temperature, NARROW)
     write_block(
-        gradient, cols, inside, raw, exp(z - m), exists, wanted, m, r, rest, own, along, along_lse, plain,
+        gradient, cols, inside, raw, e, exists, wanted, m, r, rest, own, along, along_lse, plain,
         softcap, temperature, DENSE or where is not None, DENSE, SQUARE,
     )  # fmt: skip
     if not DENSE:  # known to the compiler

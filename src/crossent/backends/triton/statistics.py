@@ -7,20 +7,20 @@ t are summed with r; a class index needs none of that, its q is one number.
 import triton
 import triton.language as tl
 
-from .blocks import divide, exp, log1p, logits, lowest, number, target_block
+from .blocks import distance, divide, is_narrow, log1p, logits, lowest, number, power, target_block
 
 
 @triton.jit
-def of_block(z, q, DENSE: tl.constexpr):
+def of_block(z, q, temperature, DENSE: tl.constexpr, NARROW: tl.constexpr):
     """The statistics of a whole row of logits z, and of its targets q where they are dense; and exp(z − m)."""
     low = lowest(z.dtype)
     m = tl.max(tl.where(z > low, z, low), 0)
     top = z == m
-    e = exp(z - m)
+    e = power(z, m, temperature, NARROW)
     r = tl.sum(tl.where(top, 0.0, e), 0) + (tl.sum(tl.where(top, 1, 0), 0) - 1)
     t, rest, own = m * 0, m * 0, m * 0
     if DENSE:
-        t = tl.sum(tl.where((q != 0) & (z != m), q * (z - m), 0.0), 0)
+        t = tl.sum(tl.where((q != 0) & (z != m), q * distance(z, m, temperature), 0.0), 0)
         rest = tl.sum(tl.where(top, 0.0, q), 0)
         own = tl.sum(tl.where(top, q, 0.0), 0)
     return m, r, t, rest, own, e
@@ -28,23 +28,23 @@ def of_block(z, q, DENSE: tl.constexpr):
 
 @triton.jit
 def raised(m, z):
-    """(new maximum, step from the old, whether it rose, where it stands) for lanes m and their logits z (lane, …)."""
+    """(new maximum, whether it rose, where it stands) for lanes m and their logits z (lane, …)."""
     peak = tl.max(z, 1)
     up = peak > m
     new = tl.where(up, peak, m)
-    return new, tl.where(up, m - new, 0.0), up, z == new[:, None]
+    return new, up, z == new[:, None]
 
 
 @triton.jit
-def absorb(m, r, t, rest, own, z, q, DENSE: tl.constexpr):
+def absorb(m, r, t, rest, own, z, q, temperature, DENSE: tl.constexpr, NARROW: tl.constexpr):
     """A few more logits and targets in each lane: `merge`, at one exponential a logit and one a lane."""
-    new, step, up, top = raised(m, z)
-    below = tl.sum(tl.where(top, 0.0, exp(z - new[:, None])), 1)
+    new, up, top = raised(m, z)
     ties = tl.sum(tl.where(top, 1.0, 0.0), 1).to(r.dtype)
-    r = tl.where(up, (ties - 1) + (1 + r) * exp(step), ties + r) + below
+    r = tl.where(up, (ties - 1) + (1 + r) * power(m, new, temperature, NARROW), ties + r)
+    r += tl.sum(tl.where(top, 0.0, power(z, new[:, None], temperature, NARROW)), 1)
     if DENSE:
-        w = rest + own
-        d = tl.where(top, 0.0, z - new[:, None])
+        w, step = rest + own, tl.where(up, distance(m, new, temperature), 0.0)
+        d = tl.where(top, 0.0, distance(z, new[:, None], temperature))
         t = t + tl.where(w != 0, w * step, 0.0) + tl.sum(tl.where(q != 0, q * d, 0.0), 1)
         rest = tl.where(up, w, rest) + tl.sum(tl.where(top, 0.0, q), 1)
         own = tl.where(up, 0.0, own) + tl.sum(tl.where(top, q, 0.0), 1)
@@ -52,13 +52,13 @@ def absorb(m, r, t, rest, own, z, q, DENSE: tl.constexpr):
 
 
 @triton.jit
-def fold(m, r, t, rest, own, DENSE: tl.constexpr, LANES: tl.constexpr):
+def fold(m, r, t, rest, own, temperature, DENSE: tl.constexpr, LANES: tl.constexpr):
     """The merge of all lanes, or parts: the first with the highest m keeps its r, the others add their mass."""
     lane = tl.arange(0, LANES)
     top = tl.max(m, 0)
     high = lane == tl.min(tl.where(m == top, lane, LANES), 0)
-    step = tl.where(m == top, 0.0, m - top)
-    r_row = tl.sum(tl.where(high, r, (1 + r) * exp(step)), 0)
+    step = tl.where(m == top, 0.0, distance(m, top, temperature))
+    r_row = tl.sum(tl.where(high, r, (1 + r) * tl.where(m == top, 1.0, power(m, top, temperature, False))), 0)
     t_row, rest_row, own_row = top * 0, top * 0, top * 0
     if DENSE:
         w = rest + own
@@ -85,25 +85,26 @@ def sweep(
     """
     EACH: tl.constexpr = 128 // x_row.dtype.element_ty.primitive_bitwidth
     LANES: tl.constexpr = BLOCK // EACH
+    NARROW: tl.constexpr = is_narrow(x_row, softcap, temperature)
     m = tl.zeros([LANES], WIDE) + lowest(WIDE)
     r = tl.zeros([LANES], WIDE) - 1
     t, rest, own = tl.zeros([LANES], WIDE), tl.zeros([LANES], WIDE), tl.zeros([LANES], WIDE)
     for first in range(begin, end, BLOCK):
         cols = tile(first, LANES, EACH)
         inside = cols < end
-        _, z, exists = logits(x_row, where_row, cols, inside, softcap, temperature, WIDE)
+        _, z, exists = logits(x_row, where_row, cols, inside, softcap, WIDE)
         q = z
         if DENSE:
             q = target_block(cols, inside, exists, label, factor, even, q_row, weight, smoothing, WIDE)
-        m, r, t, rest, own = absorb(m, r, t, rest, own, z, q, DENSE)
-    return fold(m, r, t, rest, own, DENSE, LANES)
+        m, r, t, rest, own = absorb(m, r, t, rest, own, z, q, temperature, DENSE, NARROW)
+    return fold(m, r, t, rest, own, temperature, DENSE, LANES)
 
 
 @triton.jit
-def with_class(m, z, hit):
+def with_class(m, z, hit, temperature):
     """(t, rest, own) of a row whose target is one class with logit z and weight `hit`."""
     at_top = z == m
-    t = tl.where(hit != 0, hit * tl.where(at_top, 0.0, z - m), 0.0)
+    t = tl.where(hit != 0, hit * tl.where(at_top, 0.0, distance(z, m, temperature)), 0.0)
     return t, tl.where(at_top, 0.0, hit), tl.where(at_top, hit, 0.0)
 
 
@@ -114,23 +115,25 @@ def sound(m, r):
 
 
 @triton.jit
-def log_sum(m, r):
-    """m + log1p(r) = log Σ exp(z); −∞ of no logits."""
-    return tl.where(r == -1, -float("inf"), m + log1p(r))
+def log_sum(m, r, temperature):
+    """m/temperature + log1p(r) = log Σ exp(z/temperature); −∞ of no logits."""
+    return tl.where(r == -1, -float("inf"), distance(m, 0.0, temperature) + log1p(r))
 
 
 @triton.jit
-def write_losses(row, m, r, t, w, factor, dead, loss, square):
+def write_losses(row, m, r, t, w, factor, dead, loss, square, temperature):
     """w·log1p(r) − t of a row, and factor·lse² where asked for; 0 where dead."""
     value = w * log1p(sound(m, r)) - t
     tl.store(loss + row, tl.where(dead, 0.0, value))
     if square is not None:
-        lse = log_sum(m, r)
+        lse = log_sum(m, r, temperature)
         tl.store(square + row, tl.where(dead, 0.0, lse * lse * factor))
 
 
 @triton.jit
-def slopes(row, m, r, factor, g, g_stride, g_square, g_square_stride, scale, square_scale, WIDE: tl.constexpr):
+def slopes(
+    row, m, r, factor, g, g_stride, g_square, g_square_stride, scale, square_scale, temperature, WIDE: tl.constexpr
+):
     """What the block of a gradient is multiplied by: (cotangent of the loss, cotangent of lse² · d lse²/d lse).
 
     A cotangent is a number times, where there is one, the row's element of a tensor on the device.
@@ -141,7 +144,7 @@ def slopes(row, m, r, factor, g, g_stride, g_square, g_square_stride, scale, squ
     along_lse = number(square_scale, WIDE) * 2 * factor
     if g_square is not None:
         along_lse *= tl.load(g_square + row * g_square_stride).to(WIDE)
-    return along, along_lse * log_sum(m, r)
+    return along, along_lse * log_sum(m, r, temperature)
 
 
 @triton.jit
