@@ -1,4 +1,4 @@
-"""The exact answers, from the formulas alone, in 320 bits; and how far a number is from one, in units of its last place.
+"""The exact answers, from the formulas alone, in 320 bits; and how far a number is from one, in units of the last one.
 
 A row is a list of numbers taken as they are. Each answer comes with a scale, of which the unit is counted: the number
 itself, unless terms of both signs make it; then the size of those terms, since near its zero such a number has no last

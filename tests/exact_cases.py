@@ -24,7 +24,7 @@ Both = tuple[Answer, Answer]
 
 
 class Batch(NamedTuple):
-    """Rows of logits and what goes with them: cotangents, class indices, probabilities, weights; exact in their dtype."""
+    """Rows of logits; cotangents, class indices, probabilities and weights for them; exact in their dtype."""
 
     z: np.ndarray
     g: np.ndarray
@@ -201,3 +201,14 @@ def worst(case: Case, b: Batch, dtype: str, value: Any, gradient: Any) -> Errors
 def together(one: Errors, two: Errors) -> Errors:
     """The larger of each."""
     return Errors(*(max(a, b) for a, b in zip(one, two, strict=True)))
+
+
+def bounds_table(bounds: dict[str, Any]) -> str:
+    """bounds.BOUNDS in Markdown, for docs/exactness.md."""
+    columns = [(room, dtype) for room, dtypes in bounds.items() for dtype in dtypes]
+    lines = [f"| | {' | '.join(f'{room}, {dtype}' for room, dtype in columns)} |", f"|---|{'---|' * len(columns)}"]
+    for name in BY_NAME:
+        found = [bounds[room][dtype].get(name) for room, dtype in columns]
+        cells = ["{} / {} ({} / {})".format(*each) if each else "–" for each in found]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -71,7 +71,8 @@ def cross_entropy(input: Array, target: Array, weight: Array = None, **options: 
     on_empty
         The mean over nothing: "nan" (torch's answer), "zero" or "raise". Its gradient is zero either way.
     dtype
-        The result's dtype; input's own by default (float32 under torch's autocast). Sums are float32 or wider.
+        The result's dtype; input's own by default (float32 under torch's autocast): a bfloat16 loss is rounded to eight
+        bits. Sums are float32 or wider; "wide" gives their own dtype, "float32" the same for sixteen bits.
     inplace
         Lets the gradient overwrite input, whose version counter is bumped; one backward pass, of input alone. A
         cotangent other than 1 multiplies what is stored there, in sixteen bits too: no place for a float16 loss scale.

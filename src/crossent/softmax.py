@@ -136,7 +136,7 @@ def softmax(
     temperature
         T > 0: below 1 sharpens, above 1 flattens.
     dtype
-        The result's dtype, x's own by default. Sums are float32 or wider, rounded once.
+        The result's dtype, x's own by default; "wide" is that of the sums: float32 or wider, rounded once.
 
     Returns
     -------

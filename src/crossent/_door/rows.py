@@ -58,7 +58,12 @@ def result_dtype(x: Array, dtype: Any, *, loss: bool) -> tuple[Any, Any]:
 
 
 def _own_dtype(x: Array, dtype: Any) -> Any:
-    """A dtype of any spelling ("float32", float, numpy.float32, torch.float32) as a dtype of x's library."""
+    """A dtype of any spelling ("float32", float, numpy.float32, torch.float32) as a dtype of x's library.
+
+    "wide" is the dtype of the sums: float32 for sixteen bits, x's own for more.
+    """
+    if isinstance(dtype, str) and dtype == "wide":
+        dtype = "float64" if dtype_name(x.dtype) == "float64" else "float32"
     name = "float64" if dtype is float else dtype_name(dtype)
     own = getattr(namespace(x), name, None)
     if own is None and is_numpy(x) and name in FLOATS and dtype is not name:
