@@ -45,7 +45,7 @@ EXPORTS = {
 # Each module may import modules of its own level and of those below it.
 LEVELS = [
     {"errors", "_definition", "_mistakes", "_torch", "_torch.state"},
-    {"_arguments", "_call", "_call.arrays", "_call.refused", "_functions", "_system"},
+    {"_call", "_call.arrays", "_call.numbers", "_call.refused", "_functions", "_system"},
     {"_call.options"},
     {"_call.canonical", "_torch.functions", "_jax"},
     {"_reduction", "_door", "_door.axes", "_door.counted", "_door.targets", "_door.trainer"},
@@ -68,7 +68,7 @@ LEVELS = [
     {"softmax", "losses", "binary", "linear"},
     {"nn", "models"},
     {"bench", "classify", "tour", "checks", "integrations", "score"},
-    {"_info", "", "cli", "__main__"},
+    {"", "cli", "__main__"},
 ]
 HEAVY = (
     "torch",

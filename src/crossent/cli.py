@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import importlib.metadata
+import importlib.util
+import platform
 import sys
 from typing import Any
 
@@ -26,8 +29,10 @@ COMMANDS = {
     "score": "crossent.score.command",
     "bench": "crossent.bench.command",
     "check": "crossent.checks.command",
-    "info": "crossent._info",
+    "info": "crossent.cli",
 }
+LIBRARIES = ("numpy", "array-api-compat", "torch", "triton", "jax", "cupy", "scikit-learn")
+EXTRAS = {"torch": "torch", "triton": "triton", "scikit-learn": "train", "jax": "jax"}
 
 
 class LazyGroup(click.Group):
@@ -73,3 +78,35 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="crossent")
 def main() -> None:
     """Softmax and cross-entropy: see them (tour), train, predict, score, time (bench), find mistakes (check)."""
+
+
+def version(library: str) -> str:
+    """A library's version, or how to get it."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        extra = EXTRAS.get(library)
+        return f"not installed (extra crossent[{extra}])" if extra else "not installed"
+
+
+@click.command()
+def info() -> None:
+    """Versions, rooms and devices: what crossent finds on this machine."""
+    click.echo(
+        f"crossent {version('crossent')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
+    click.echo("\nlibraries")
+    for library in LIBRARIES:
+        click.echo(f"  {library:<17} {version(library)}")
+    click.echo("\nrooms")
+    from .backends.cpu import describe
+
+    click.echo("  agnostic          live: the definition, run by the array library of the input")
+    click.echo(f"  cpu               {describe()}")
+    triton = "for torch tensors on a GPU" if importlib.util.find_spec("triton") is not None else version("triton")
+    click.echo(f"  triton            {triton}")
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        click.echo(f"\ndevices\n  torch             cpu{''.join(f', {name}' for name in names)}")

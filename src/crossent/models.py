@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ._arguments import whole_number
+from ._call.numbers import whole_number
 from .errors import ShapeError
 
 __all__ = ["BinaryMLP", "MulticlassMLP", "MultilayerPerceptron"]

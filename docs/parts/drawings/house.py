@@ -26,8 +26,6 @@ BESIDE = (
     "cli",
     "errors",
     "_mistakes",
-    "_info",
-    "_arguments",
     "_files",
     "_system",
 )  # used from everywhere, or by one alone

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crossent._arguments import real_number, whole_number
+from crossent._call.numbers import real_number, whole_number
 from crossent.errors import OptionError
 
 __all__ = ["TrainingOptions"]

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
-from crossent._arguments import real_number
+from crossent._call.numbers import real_number
 from crossent.errors import DataError, OptionError
 
 from .device import find_device

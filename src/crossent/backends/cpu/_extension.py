@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..._arguments import whole_number
+from ..._call.numbers import whole_number
 from ...errors import OptionError
 
 CHOICES = ("v2", "v3", "v4", "agnostic")

@@ -7,7 +7,7 @@ import numbers
 import operator
 from typing import Any
 
-from .errors import OptionError
+from ..errors import OptionError
 
 __all__ = ["real_number", "whole_number"]
 
