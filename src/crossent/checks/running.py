@@ -80,6 +80,7 @@ def _share(files: Iterable[str], given: Settings) -> Iterator[tuple[str, Entry]]
             project.absent.clear()
             report = look(project, path, settings(path))
             yield path, Entry(report.findings, report.remarks, sorted(project.touched), sorted(project.absent))
+            project.release(project.shown(str(Path(path).absolute())))
             if project.weight > HEAVIEST:
                 project = Project()
 

@@ -14,6 +14,7 @@ from .values import Args, Value
 __all__ = ["Evaluator", "attempt", "settle", "top"]
 
 STEPS_OF_IMPORT = 5_000
+LONGEST_IMPORT = 120_000  # characters; a longer module is a library's, and takes longer than it tells
 LOADS = 25  # modules that one file may have read though no word in them matters
 
 
@@ -43,7 +44,7 @@ class Evaluator(Machine):
         module.ready = True
         self.project.loads += 1
         worth = module.source.interesting or module.path.endswith("__init__.py") or self.project.loads <= LOADS
-        if not worth or module.source.tree is None:
+        if not worth or len(module.source.text) > LONGEST_IMPORT or module.source.tree is None:
             return
         machine = Evaluator(self.project, Module(module.source, 0), lambda _: None, STEPS_OF_IMPORT)
         with contextlib.suppress(OutOfBudgetError, RecursionError):

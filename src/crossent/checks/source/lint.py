@@ -23,6 +23,7 @@ IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import|import[ \t]+([\w.
 SMOOTHED = ("one_hot", "onehot", "eye(", "scatter(", "scatter_(")
 LONG = 600  # lines beyond which only the functions are followed whose text has a word that matters
 WORD = re.compile(r"\w+")
+MOST_TOLD = 5
 NUMERIC = ("X008", "X019", "X020", "X021", "X022", "X034")
 NUMBERS = re.compile(r"exp\b|log|softmax")
 
@@ -41,8 +42,15 @@ def look_at(project: Project, module: Module, report: Callable[[Found], None], *
     except OutOfBudgetError:
         place = machine.place(module.source.tree.body[0])
         report(Found("not-analysed", place, None, "certain", f"more than {MOST_STEPS:,} steps"))
-    for place, why in machine.partly.items():
-        report(Found("not-analysed", place, None, "certain", why))
+    _tell(machine, report)
+
+
+def _tell(machine: Machine, report: Callable[[Found], None]) -> None:
+    """What was followed only in part; of a file where that is much, once."""
+    partly = sorted(machine.partly.items())
+    for place, why in partly if len(partly) <= MOST_TOLD else partly[:1]:
+        more = "" if len(partly) <= MOST_TOLD else f"; so it is with {len(partly) - 1} more functions of the file"
+        report(Found("not-analysed", place, None, "certain", why + more))
 
 
 def _functions(machine: Machine, module: Module) -> None:

@@ -108,6 +108,14 @@ class Project:
         """How many characters have been made into trees."""
         return sum(len(one.source.text) for one in self.modules.values() if "tree" in one.source.__dict__)
 
+    def release(self, path: str) -> None:
+        """Let go of the tree of a file that was looked at, unless another one has imported it."""
+        module = self.modules.get(os.path.normpath(path))
+        if module is not None and not module.ready:
+            module.source.__dict__.pop("tree", None)
+            module.worth = None
+            module.names = {}
+
     def find(self, name: str, level: int, importer: str) -> Module | None:
         """The module of the project that an import statement names, or None for a library's."""
         path = self.locate(name, level, importer)

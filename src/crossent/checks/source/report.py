@@ -22,7 +22,7 @@ from .values import Place
 __all__ = ["HEAVIEST", "Report", "deep_recursion", "look", "look_at_files"]
 
 RECURSION = 4000
-HEAVIEST = 1_500_000  # characters whose trees are kept; beyond them a project is read afresh
+HEAVIEST = 2_500_000  # characters whose trees are kept; beyond them a project is read afresh
 
 
 class Report:
@@ -83,6 +83,8 @@ def look_at_files(
         for path in files:
             result.add(look(project, path, settings(path), always=always))
             done(path)
+            if not keep:
+                project.release(project.shown(os.path.abspath(path)))
             if not keep and project.weight > HEAVIEST:
                 project = Project()
     return result.finish()
