@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from blocks import Block, blocks, blocks_of, run_commands, run_python, runnable
 
@@ -41,6 +42,8 @@ def program(tmp_path, monkeypatch):
     rows = [f"{i},{i % 7},{'cheap' if i % 3 else 'dear'}" for i in range(60)]
     (tmp_path / "cars.csv").write_text("\n".join(["power,doors,price_class", *rows]) + "\n")
     (tmp_path / "new_cars.csv").write_text("power,doors\n3,4\n50,2\n")
+    np.save(tmp_path / "logits.npy", np.eye(3)[np.arange(30) % 3] * 2 - 1)
+    np.save(tmp_path / "labels.npy", np.arange(30) // 2 % 3)
     (tmp_path / "train.py").write_text("import torch\n")
     for folder in ("src", "notebooks"):
         (tmp_path / folder).mkdir()
