@@ -26,9 +26,15 @@ from crossent.classify import training
 from crossent.classify.backpropagation import loss_and_gradients
 from crossent.errors import DataError, OptionError
 
+CHECKED = [
+    SoftmaxClassifier(max_iter=100),
+    SoftmaxClassifier((), solver="adam", max_iter=100, learning_rate_init=0.1),
+    SoftmaxClassifier(()),
+]
+
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning")
-@parametrize_with_checks([SoftmaxClassifier(max_iter=100), SoftmaxClassifier((), max_iter=100, learning_rate_init=0.1)])
+@parametrize_with_checks(CHECKED)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -71,9 +77,11 @@ def test_without_hidden_layers_it_is_logistic_regression():
     for classes in (2, 3):
         x, y = iris(classes)
         y = np.where(np.arange(len(y)) % 7 == 0, (y + 1) % classes, y)
-        ours = quiet_fit(make_classifier(hidden_layer_sizes=(), max_iter=5000, tol=0, n_iter_no_change=5000), x, y)
         theirs = LogisticRegression(C=1e9, max_iter=5000, tol=1e-9).fit(x, y)
-        np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=2e-3)
+        adam = {"solver": "adam", "max_iter": 5000, "tol": 0, "n_iter_no_change": 5000}
+        for options, tolerance in ((adam, 2e-3), ({"C": 1e9}, 1e-5)):
+            ours = quiet_fit(make_classifier(hidden_layer_sizes=(), **options), x, y)
+            np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=tolerance)
 
 
 def test_two_classes_have_one_logit():
@@ -156,7 +164,8 @@ def test_the_dtype_follows_the_features_where_that_is_free(fitted):
     assert make_classifier().fit(x.astype(np.float32), y).decision_function(x).dtype == np.float32
     assert quiet_fit(make_classifier(batch_size=40), x, y).coefs_[0].dtype == np.float32
     assert quiet_fit(make_classifier(batch_size=40, dtype="float64"), x, y).coefs_[0].dtype == np.float64
-    assert model.predict_proba(x.astype(np.float32)).dtype == np.float64
+    assert model.predict_proba(x).dtype == model.predict_log_proba(x).dtype == np.float64
+    assert model.predict_proba(x.astype(np.float32)).dtype == np.float32
 
 
 def test_sparse_rows_are_dense_rows():

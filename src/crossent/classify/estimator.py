@@ -25,13 +25,16 @@ try:
         hold_out,
         known_classes,
         random_generator,
+        refuse_several_labels,
         training_options,
+        uses_lbfgs,
     )
 except ImportError as error:
     raise MissingDependencyError("SoftmaxClassifier needs scikit-learn: install the extra crossent[train]") from error
 
 from .objective import log_probabilities, probabilities
-from .training import Trainer
+from .solving import solve
+from .training import Trainer, restored
 
 __all__ = ["SoftmaxClassifier"]
 
@@ -49,11 +52,14 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     a fixed random_state, on the same machine with the same number of threads.
 
     Args:
-        hidden_layer_sizes: width of every hidden layer; () for softmax regression.
-        max_iter: most passes over the data (epochs).
+        hidden_layer_sizes: width of every hidden layer; () for softmax regression, which is scikit-learn's
+            LogisticRegression, solved to its optimum however the features are scaled.
+        solver: "adam", "lbfgs" (without hidden layers), or "auto": lbfgs without hidden layers and early_stopping.
+        C: for lbfgs, the inverse of the L2 penalty, as LogisticRegression's; np.inf for none.
+        max_iter: most passes over the data (epochs), or steps of lbfgs.
         batch_size: rows in one step of the optimizer; "auto" is min(200, rows).
         learning_rate_init: step size of Adam.
-        weight_decay: decoupled weight decay (AdamW).
+        weight_decay: decoupled weight decay (AdamW); for lbfgs, added to the penalty 1/(C·n) of the mean loss.
         label_smoothing: ε in q = (1 − ε)·one-hot + ε/C.
         class_weight: None, "balanced" (all classes weigh alike) or a dict from class to weight (1 where missing); times
             sample_weight.
@@ -61,7 +67,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             keep the weights of the best epoch; otherwise stop when the training loss no longer falls.
         validation_fraction: between 0 and 1; used with early_stopping.
         n_iter_no_change: epochs without progress after which training stops.
-        tol: a fall of the loss by less than this is no progress.
+        tol: a fall of the loss by less than this is no progress; lbfgs stops where no derivative is above tol/10.
         random_state: an int, a `numpy.random.RandomState`, or None for a new start each time. The global generators of
             NumPy and PyTorch are not touched.
         warm_start: let `fit` go on from the last fit's network and optimizer.
@@ -98,6 +104,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self,
         hidden_layer_sizes: Sequence[int] | int = (128,),
         *,
+        solver: str = "auto",
+        C: float = 1.0,
         max_iter: int = 200,
         batch_size: int | str = "auto",
         learning_rate_init: float = 1e-3,
@@ -115,6 +123,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         dtype: str = "auto",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.solver = solver
+        self.C = C
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -150,8 +160,12 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             raise DataError(f"warm_start goes on with the classes {self.classes_}; got {classes}. Fit a new estimator.")
         weights = checked_weights(sample_weight, indices, classes)
         random = random_generator(self.random_state)
-        trainer = self._trainer_for(X, classes, random, old)
+        by_lbfgs = uses_lbfgs(self.get_params(deep=False))
+        trainer = self._trainer_for(X, classes, random, old, by_lbfgs=by_lbfgs)
         data = {"class_weight": as_class_weight(self.class_weight, classes, y)}
+        if by_lbfgs:
+            self._solve(trainer, X, indices, weights, fresh=old is None, **data)
+            return self._remember(trainer, classes)
         if self.early_stopping:
             X, indices, weights, data["held_out"] = hold_out(X, indices, weights, self.validation_fraction, random)
         self._train(trainer, X, indices, sample_weight=weights, **data)
@@ -197,12 +211,12 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return labels
 
     def predict_proba(self, X: Any) -> Array:
-        """Compute P(class) = softmax(logits) of rows X (n, features): (n, C) float64, columns as in classes_."""
-        return probabilities(self._logits(X))
+        """Compute P(class) = softmax(logits) of rows X (n, features): (n, C) in X's dtype, columns as in classes_."""
+        return self._in_dtype(probabilities(self._logits(X)), X)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Compute log P(class), straight from the logits: finite where predict_proba underflows; (n, C) float64."""
-        return log_probabilities(self._logits(X))
+        """Compute log P(class), from the logits: finite where predict_proba underflows; (n, C) in X's dtype."""
+        return self._in_dtype(log_probabilities(self._logits(X)), X)
 
     @property
     def coefs_(self) -> list[Array]:
@@ -214,6 +228,21 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """The biases, layer by layer, each (fan out,)."""
         return [bias.detach().cpu().numpy() for bias in list(self._trainer.model.parameters())[1::2]]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The network as arrays and numbers: pickle and skops store it without torch's objects."""
+        state: dict[str, Any] = super().__getstate__()
+        if "_trainer" in state:
+            packed = state["_trainer"].state_dict()
+            arrays = {name: tensor.numpy() for name, tensor in packed["tensors"].items()}
+            state = {**state, "_trainer": {"tensors": arrays, "values": packed["values"]}}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The way back, with the device that is at hand."""
+        if isinstance(state.get("_trainer"), dict):
+            state = {**state, "_trainer": restored(state["_trainer"])}
+        super().__setstate__(state)
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -221,6 +250,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Array]:
         """Check X and y in scikit-learn's way."""
+        refuse_several_labels(y)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset)
         check_classification_targets(y)
         return X, y
@@ -232,16 +262,47 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         logits: Array = self._trainer.logits(X)
         return logits
 
-    def _trainer_for(self, X: Any, classes: Array, random: np.random.RandomState, old: Trainer | None) -> Trainer:
+    def _in_dtype(self, values: Array, X: Any) -> Array:
+        """Numbers in X's dtype, where that is float32, as scikit-learn's own classifiers give them."""
+        return values.astype(np.float32) if getattr(X, "dtype", None) == np.float32 else values
+
+    def _trainer_for(
+        self, X: Any, classes: Array, random: np.random.RandomState, old: Trainer | None, *, by_lbfgs: bool = False
+    ) -> Trainer:
         """Build a trainer; or one that goes on from the old one's state, its stopping rule set back."""
         seed = int(random.randint(2**31 - 1))
         epochs_before = 0 if old is None else old.epoch
-        options = training_options(self.get_params(deep=False), X, seed=seed, epochs_before=epochs_before)
+        parameters = self.get_params(deep=False)
+        if by_lbfgs and isinstance(self.dtype, str) and self.dtype == "auto":
+            parameters["dtype"] = str(X.dtype)  # it computes in float64: precision costs nothing
+        options = training_options(parameters, X, seed=seed, epochs_before=epochs_before)
         if old is None:
             return Trainer(options, X.shape[1], len(classes))
         state = old.state_dict()
         state["values"] |= {"best_loss": None, "best_epoch": 0, "epochs_without_progress": 0}
         return Trainer.from_state_dict(state, dataclasses.replace(options, dtype=old.options.dtype))
+
+    def _solve(self, trainer: Trainer, X: Any, indices: Array, weights: Any, *, fresh: bool, class_weight: Any) -> None:
+        """Solve softmax regression; an interrupt keeps the finished steps."""
+        try:
+            solved = solve(
+                trainer,
+                X,
+                indices,
+                sample_weight=weights,
+                class_weight=class_weight,
+                C=self.C,
+                fresh=fresh,
+                progress=self.verbose,
+            )
+        except KeyboardInterrupt:
+            if not trainer.epoch:
+                raise
+            warnings.warn(f"Training interrupted; the model is that of step {trainer.epoch}.", stacklevel=3)
+        else:
+            if not solved:
+                text = f"max_iter={self.max_iter} steps of lbfgs did not reach the optimum"
+                warnings.warn(f"{text}: raise max_iter, or tol, or lower C.", ConvergenceWarning, stacklevel=3)
 
     def _train(self, trainer: Trainer, X: Any, indices: Array, **data: Any) -> None:
         """Run the training; an interrupt keeps the finished epochs."""

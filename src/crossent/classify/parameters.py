@@ -25,8 +25,10 @@ __all__ = [
     "hold_out",
     "known_classes",
     "random_generator",
+    "refuse_several_labels",
     "training_options",
     "two_or_more",
+    "uses_lbfgs",
 ]
 
 Array = npt.NDArray[Any]
@@ -133,3 +135,34 @@ def hold_out(
         kept = np.concatenate([kept, np.flatnonzero(alone)])
     held_out = (X[out], indices[out], given[out])
     return X[kept], indices[kept], None if weights is None else given[kept], held_out
+
+
+def uses_lbfgs(parameters: Mapping[str, Any]) -> bool:
+    """Whether a fit is to be solved by L-BFGS: softmax regression, unless told otherwise."""
+    solver, sizes = parameters["solver"], parameters["hidden_layer_sizes"]
+    if solver not in ("auto", "adam", "lbfgs"):
+        raise OptionError(f'solver must be "auto", "adam" or "lbfgs"; got {solver!r}.')
+    real_number("C", parameters["C"] if parameters["C"] != np.inf else 1.0, above=0)
+    linear = hasattr(sizes, "__len__") and len(sizes) == 0
+    early = parameters["early_stopping"] is not False
+    if solver == "lbfgs" and (not linear or early):
+        why = "early_stopping watches epochs of Adam" if linear else f"hidden_layer_sizes={sizes!r} are for Adam"
+        raise OptionError(f'solver="lbfgs" solves softmax regression alone, and {why}: take solver="auto".')
+    return linear and not early and solver != "adam"
+
+
+def refuse_several_labels(y: Any) -> None:
+    """Raise for one row of labels a sample, with the way to one label each."""
+    if hasattr(y, "tocsr"):
+        raise DataError(
+            "y is a sparse matrix of several labels a row: give one label each, y.argmax(axis=1) if one-hot."
+        )
+    values = np.asarray(y)
+    shape = values.shape
+    if len(shape) != 2 or shape[1] < 2:
+        return
+    text = f"y has shape {shape}, one label a row is needed"
+    if values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
+        raise DataError(f"{text}: it is one-hot, so give y.argmax(axis=1).")
+    more = "for several labels a sample take sklearn.multioutput.MultiOutputClassifier(SoftmaxClassifier())"
+    raise DataError(f"{text}: if it is one-hot or holds probabilities, give y.argmax(axis=1); {more}.")

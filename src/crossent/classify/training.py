@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,13 @@ from tqdm import tqdm
 from crossent.errors import DataError, OptionError
 
 from .backpropagation import loss_and_gradients
-from .checkpoint import EpochRecord, State, TrainingState
+from .checkpoint import EpochRecord, State, TrainingState, rebuild
 from .device import one_thread
 from .objective import mean_loss, probabilities
 from .options import TrainingOptions
 from .rows import Rows, build_rows, check_classes, check_features, check_weights, resolve_class_weight, take
 
-__all__ = ["EpochRecord", "State", "Trainer", "TrainingOptions"]
+__all__ = ["EpochRecord", "State", "Trainer", "TrainingOptions", "restored"]
 
 PREDICTION_ELEMENTS = 1 << 24  # of the widest layer: 64 MB in float32
 SMALL_STEP = 4_000_000  # multiplications in one forward pass of a batch, below which one thread is fastest
@@ -109,11 +110,11 @@ class Trainer(TrainingState):
             raise OptionError("early_stopping needs held-out data: pass held_out=(x, y).")
         rows = self._rows(x, y, sample_weight, class_weight=class_weight)
         watched = None if held_out is None else self._rows(*held_out, class_weight=rows.class_weight)
-        with self._bar(progress) as bar:
+        with self.bar(progress) as bar:
             while not self.finished:
                 with self._all_or_nothing(), one_thread(self._small):
                     record = self._one_epoch(rows, watched)
-                bar.set_postfix(_postfix(record), refresh=False)
+                bar.set_postfix(postfix(record), refresh=False)
                 bar.update()
                 if on_epoch is not None:
                     on_epoch(dict(record))
@@ -168,7 +169,7 @@ class Trainer(TrainingState):
             "held_out_accuracy": held_out_accuracy,
             "seconds": seconds,
         }
-        self._note_progress(held_out_loss if self.options.early_stopping and held_out_loss is not None else loss)
+        self.note_progress(held_out_loss if self.options.early_stopping and held_out_loss is not None else loss)
         self.history.append(record)
         return record
 
@@ -214,7 +215,7 @@ class Trainer(TrainingState):
             "weights are those of the last finished epoch."
         )
 
-    def _note_progress(self, loss: float) -> None:
+    def note_progress(self, loss: float) -> None:
         """Count the epochs without progress and keep the best weights."""
         stalled = loss > self.best_loss - self.options.tolerance
         self.epochs_without_progress = self.epochs_without_progress + 1 if stalled else 0
@@ -242,15 +243,23 @@ class Trainer(TrainingState):
                 continue
             return
 
-    def _bar(self, progress: bool) -> tqdm[Any]:
+    def bar(self, progress: bool) -> tqdm[Any]:
         """Build the progress bar: epochs, the loss and the held-out accuracy."""
         hidden = {} if progress else {"disable": True}  # where it is wanted, TQDM_DISABLE decides
         return tqdm(total=self.options.epochs, initial=self.epoch, unit="epoch", **hidden)
 
 
-def _postfix(record: EpochRecord) -> dict[str, str]:
+def postfix(record: EpochRecord) -> dict[str, str]:
     """Say how the epoch went, for the progress bar."""
     shown = {"loss": f"{record['loss']:.4f}"}
     if record["held_out_loss"] is not None:
         shown |= {"held-out loss": f"{record['held_out_loss']:.4f}", "accuracy": f"{record['held_out_accuracy']:.3f}"}
     return shown
+
+
+def restored(state: State) -> Trainer:
+    """A trainer from its state with arrays in the place of tensors; where its device is not at hand, on the CPU."""
+    tensors = {name: torch.from_numpy(np.array(values)) for name, values in state["tensors"].items()}
+    found = rebuild(Trainer, {"tensors": tensors, "values": state["values"]})
+    assert isinstance(found, Trainer)
+    return found
