@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -60,6 +59,8 @@ def _looked_at(files: list[str], given: Settings, jobs: int) -> Iterator[tuple[s
     if jobs <= 1 or len(files) < ENOUGH:
         yield from _share(files, given)
         return
+    import multiprocessing  # takes longer to import than a small run takes
+
     shares = [(files[start : start + SHARE], given) for start in range(0, len(files), SHARE)]
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(jobs, len(shares))) as pool:
