@@ -103,3 +103,10 @@ def test_predictions_join_with_the_source(tmp_path, labels):
     predicted = [row["label"] for row in csv.DictReader(io.StringIO(answer.stdout))]
     assert predicted == frame["label"].tolist()
     assert "accuracy: 100.0% over" in answer.stderr
+
+
+def test_blanks_around_labels_are_left_out_and_said(tmp_path):
+    (tmp_path / "t.csv").write_text("a,label\n1,yes \n2,no\n3,yes\n4,no\n")
+    dataset = data.load(str(tmp_path / "t.csv"))
+    assert dataset.classes == ["no", "yes"]
+    assert dataset.notes[-1] == "blanks around 1 labels in 'label' left out"

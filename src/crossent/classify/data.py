@@ -231,12 +231,19 @@ def _labelled(
         raise DataError(f"{name} has no column besides the target {target!r}; there is nothing to learn from")
     if not keep_unlabelled:
         _refuse_measurements(raw, target)
-    labels = _as_labels(table.written(target) if table.written else list(raw.to_numpy()))
-    dataset, known = replace(dataset, labels=labels), labels != ""
+    cells = table.written(target) if table.written else list(raw.to_numpy())
+    labels, notes = _as_labels(cells), _padded(cells, target)
+    dataset, known = replace(dataset, labels=labels, notes=notes), labels != ""
     if keep_unlabelled or known.all():
         return dataset
     note = f"{int((~known).sum())} rows without a label in {target!r} left out"
-    return replace(dataset.rows(np.flatnonzero(known)), test=test, notes=(note,))
+    return replace(dataset.rows(np.flatnonzero(known)), test=test, notes=(*notes, note))
+
+
+def _padded(cells: Sequence[Any], target: str) -> tuple[str, ...]:
+    """A sentence where labels have blanks around them."""
+    count = sum(isinstance(cell, str) and cell != cell.strip() for cell in cells)
+    return (f"blanks around {count} labels in {target!r} left out",) if count else ()
 
 
 def _as_labels(cells: Sequence[Any]) -> npt.NDArray[np.object_]:
