@@ -55,7 +55,7 @@ def exp_of_sum(d, more):
 @triton.jit
 def exp(d):
     """exp d for d ≤ 100."""
-    return exp_of_sum(tl.where(d < -150, -150.0, d), 0.0)
+    return exp_of_sum(tl.where(d < -800, -800.0, d), 0.0)
 
 
 @triton.jit
