@@ -26,7 +26,7 @@ LEVELS = ["v2", "v3", "v4"]
 
 
 def elementary(x: np.ndarray, which: int) -> np.ndarray:
-    """exp (0), log1p (1) or tanh (2) by the kernels."""
+    """exp (0), log1p (1), tanh (2) or log1p of a number up to 1 (3) by the kernels."""
     y = np.empty_like(x)
     KERNELS.elementary(_views.address(x), _views.address(y), x.size, x.dtype == np.float64, which)
     return y
@@ -73,6 +73,104 @@ def test_log1p_is_right_to_one_unit_and_tanh_to_three(level: str, dtype: type) -
         assert ulps(elementary(x, 1), np.log1p(x.astype(np.longdouble))) <= 1.0
         x = np.concatenate([-x[x < 1e3], x[x < 1e3]])
         assert ulps(elementary(x, 2), np.tanh(x.astype(np.longdouble))) <= 3.0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log1p_of_a_number_up_to_1(level: str, dtype: type) -> None:
+    with kernels_of(level):
+        x = np.concatenate([[0.0], np.logspace(-30, 0, 200_000), np.linspace(0, 1, 200_000)]).astype(dtype)
+        assert ulps(elementary(x, 3), np.log1p(x.astype(np.longdouble))) <= 1.1
+
+
+def exact_rows(x: np.ndarray, q: np.ndarray, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and gradient of rows in extended precision, from the formulas alone."""
+    z = x.astype(np.longdouble)
+    d = (z - z.max(1, keepdims=True)) / np.longdouble(temperature)
+    e, q = np.exp(d), q.astype(np.longdouble)
+    loss = q.sum(1) * np.log(e.sum(1)) - (q * d).sum(1)
+    return loss, (q.sum(1, keepdims=True) * e / e.sum(1, keepdims=True) - q) / np.longdouble(temperature)
+
+
+UNIT = {np.float32: 2.0**-24, np.float64: 2.0**-53}
+
+
+def off(got: np.ndarray, exact: np.ndarray) -> float:
+    """The largest relative distance in units of 2⁻²⁴ or 2⁻⁵³, of numbers that have all their bits."""
+    live = np.abs(exact) > np.finfo(got.dtype).tiny / np.finfo(got.dtype).eps
+    return (
+        float(np.max(np.abs(got[live].astype(np.longdouble) - exact[live]) / np.abs(exact[live]), initial=0))
+        / UNIT[got.dtype.type]
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(40, 2), (40, 3), (40, 21), (40, 130), (20, 1000), (3, 5000), (2, 20_000)])
+def test_losses_and_gradients_are_right_to_the_last_bits(level: str, dtype: type, shape: tuple[int, int]) -> None:
+    """Of improbable classes too, wherever the classes lie, under a temperature and an offset."""
+    rng = np.random.default_rng(shape[1])
+    y = rng.integers(0, shape[1], shape[0])
+    for width, offset, temperature in [(1.0, 0.0, 1.0), (25.0, 0.0, 1.0), (3.0, 1e6, 0.7), (9.0, 3.0, 0.3)]:
+        x = (rng.normal(size=shape) * width + offset).astype(dtype)
+        exact, exact_gradient = exact_rows(x, np.eye(shape[1])[y], temperature)
+        others = np.arange(shape[1]) != y[:, None]  # at the class itself p − 1 may cancel in the reference
+        for axis in (1, 0):
+            given = x if axis == 1 else np.ascontiguousarray(x.T)
+            with kernels_of(level):
+                loss, gradient = crossent.cross_entropy_with_grad(
+                    given, y, axis=axis, temperature=temperature, reduction="none", check=False
+                )
+                p = crossent.softmax(given, axis, temperature=temperature)
+                logs = crossent.log_softmax(given, axis, temperature=temperature)
+            turned = [a if axis == 1 else a.T for a in (gradient, p, logs)]
+            probability = exact_gradient * temperature + (~others)
+            assert off(loss, exact) <= 3
+            assert off(turned[0][others], exact_gradient[others]) <= 6
+            assert off(turned[1][others], probability[others]) <= 4
+            assert off(turned[2][others], np.log(probability[others])) <= 4
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("classes", [3, 60, 1000, 5000])
+def test_probability_targets_are_summed_with_care(level: str, classes: int) -> None:
+    equal = np.zeros((2, classes), np.float32)
+    q = np.full((2, classes), np.float32(1) / np.float32(classes), np.float32)
+    exact = exact_rows(equal, q)[0]
+    with kernels_of(level):
+        loss, gradient = crossent.cross_entropy_with_grad(equal, q, reduction="none", check=False)
+        assert off(loss, exact) <= 2
+        far = np.full((2, classes), -1.7e38, np.float32)
+        far[:, 1] = 3.06e38
+        q[:] = 0
+        q[:, 0], q[:, 1] = 0.1, 0.9
+        loss, gradient = crossent.cross_entropy_with_grad(far, q, reduction="none", check=False)
+    np.testing.assert_allclose(loss, 4.76e37, rtol=1e-6)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_binary_losses_are_right_to_the_last_bits(level: str, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=500) * 30, rng.normal(size=500), rng.normal(size=500) * 1e-5, [615.73, 0.0]])
+    x = x.astype(dtype)
+    for label in (0.5, 1.0, 0.0, 0.3):
+        for smoothing in (0.0, 0.25):
+            y = np.full(x.shape, label, dtype)
+            z, up = x.astype(np.longdouble), np.longdouble(y[0]) * np.longdouble(1 - smoothing) + smoothing / 2
+            down = np.longdouble(1 - smoothing) * (1 - np.longdouble(y[0])) + smoothing / 2
+            exact = up * np.logaddexp(np.longdouble(0), -z) + down * np.logaddexp(np.longdouble(0), z)
+            gradient = (down - up) / 2 + (down + up) * np.tanh(z / 2) / 2
+            leaf, options = torch.from_numpy(x.copy()).requires_grad_(), {"label_smoothing": smoothing}
+            with kernels_of(level):
+                loss = crossent.binary_cross_entropy_with_logits(x, y, reduction="none", **options)
+                crossent.binary_cross_entropy_with_logits(
+                    leaf, torch.from_numpy(y), reduction="sum", **options
+                ).backward()
+            assert off(loss, exact) <= 4
+            if label == 0.5:  # elsewhere the reference cancels in the tails
+                assert off(leaf.grad.numpy(), gradient) <= 6
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -241,8 +339,36 @@ def test_large_results_lie_in_memory_that_is_used_again() -> None:
     fourth = crossent.cross_entropy_with_grad(x, y)[1]
     assert fourth.flags.writeable
     del fourth, second
-    assert crossent.empty_cache() == x.nbytes
+    assert crossent.empty_cache() == 3 * x.nbytes
     assert crossent.empty_cache() == 0
+
+
+def test_a_gradient_and_a_softmax_in_turn_use_the_same_memory() -> None:
+    crossent.empty_cache()
+    x, y = np.zeros((1024, 2048), np.float32), np.zeros(1024, int)
+    held = crossent.cross_entropy_with_grad(x, y)[1]
+    places = set()
+    for _ in range(5):
+        p = crossent.softmax(x)
+        places.add(p.ctypes.data)
+        del p
+        places.add(held.ctypes.data)
+        held = crossent.cross_entropy_with_grad(x, y)[1]
+    assert len(places) == 2
+    del held
+    crossent.empty_cache()
+
+
+def test_a_few_blocks_are_kept_no_more() -> None:
+    crossent.empty_cache()
+    size = 1 << 21
+    for place in [KERNELS.reserve(size) for _ in range(20)]:
+        KERNELS.release(place, size)
+    assert crossent.empty_cache() == 8 * size
+    large = (1 << 30) + size  # promised, never touched
+    for place in [KERNELS.reserve(large) for _ in range(2)]:
+        KERNELS.release(place, large)
+    assert crossent.empty_cache() == large
 
 
 def test_a_large_gradient_has_the_order_of_the_logits() -> None:

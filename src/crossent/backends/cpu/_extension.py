@@ -136,7 +136,10 @@ def ready() -> Any:
 
 
 def empty_cache() -> int:
-    """Give the memory of the last large gradient, kept for the next one of its size, back to the system.
+    """Give memory of large results, kept for the next ones of their size, back to the system.
+
+    The memory of a result of a mebibyte or more is kept when nothing refers to it any longer: the last few blocks, at most
+    eight and 1 GiB in all, or a single one where that is larger.
 
     Returns
     -------

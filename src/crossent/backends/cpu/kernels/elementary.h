@@ -1,59 +1,49 @@
-// exp, log1p and tanh without branches or tables, so that the compiler vectorises the loops they stand in.
+// exp, log1p and tanh without branches, so that the compiler vectorises the loops they stand in.
 //
 // Reductions of the argument are exact (Cody and Waite); the polynomials are Chebyshev fits of
 //   (exp(f) − 1 − f)/f²  on |f| ≤ log(2)/2   and   (2·atanh(s) − 2s)/s³  on s² ≤ 1/25,
 // that of exp in float32 weighted by f²/exp(f). exp and log1p are right to one unit in the last place, tanh to three; the
-// tests measure exp over every float32 of its range.
+// tests measure exp over every float32 of its range. S is float, double or a vector of them.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-
-#ifndef CROSSENT_ISA
-#define CROSSENT_ISA plain  // the binding, which rounds single numbers
-#endif
-
-#if defined(__GNUC__)
-#define CROSSENT_INLINE static inline __attribute__((always_inline))
-#define CROSSENT_LOOP static __attribute__((noinline))  // a loop is compiled once, not wherever it is called
-#else
-#define CROSSENT_INLINE static inline
-#define CROSSENT_LOOP static
-#endif
+#include "vectors.h"
 
 namespace CROSSENT_ISA {
-
-template <class To, class From>
-CROSSENT_INLINE To bits_of(From x) {
-  To to;
-  static_assert(sizeof(To) == sizeof(From), "the same bits");
-  std::memcpy(&to, &x, sizeof to);
-  return to;
-}
 
 template <class S>
 struct Format;
 
 template <>
 struct Format<float> {
+  using Scalar = float;
   using Word = uint32_t;
   static constexpr int fraction = 23;
-  static constexpr Word bias = 127;
+  static constexpr uint32_t bias = 127;
   static constexpr int lift = 30;  // 2^lift times the smallest exponential has a leading bit
-  static constexpr float round = 0x1.8p23f, vanish = -104.0f, infinity = __builtin_inff(), lifted_one = 0x1p30f;
+  static constexpr float round = 0x1.8p23f, vanish = -104.0f, far = 208.0f, infinity = __builtin_inff(), lifted_one = 0x1p30f, half = 0.5f;
   static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
-  static constexpr Word sqrt_half = 0x3f3504f3u;
+  static constexpr uint32_t sqrt_half = 0x3f3504f3u;
 };
 
 template <>
 struct Format<double> {
+  using Scalar = double;
   using Word = uint64_t;
   static constexpr int fraction = 52;
-  static constexpr Word bias = 1023;
+  static constexpr uint64_t bias = 1023;
   static constexpr int lift = 64;
-  static constexpr double round = 0x1.8p52, vanish = -746.0, infinity = __builtin_inf(), lifted_one = 0x1p64;
+  static constexpr double round = 0x1.8p52, vanish = -746.0, far = 1492.0, infinity = __builtin_inf(), lifted_one = 0x1p64, half = 0.5;
   static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
-  static constexpr Word sqrt_half = 0x3fe6a09e667f3bcdull;
+  static constexpr uint64_t sqrt_half = 0x3fe6a09e667f3bcdull;
+};
+
+template <>
+struct Format<Floats> : Format<float> {
+  using Word = Words;
+};
+template <>
+struct Format<Doubles> : Format<double> {
+  using Word = LongWords;
 };
 
 template <class S>
@@ -66,23 +56,18 @@ CROSSENT_INLINE S nan() {
   return infinity<S>() - infinity<S>();
 }
 
-// 2ⁿ for a whole number n between the lowest exponent and the highest.
-template <class S>
-CROSSENT_INLINE S power_of_two(S n) {
-  using F = Format<S>;
-  return bits_of<S>((bits_of<typename F::Word>(n + F::round) << F::fraction) + (F::bias << F::fraction));
-}
-
-CROSSENT_INLINE float exp_polynomial(float f) {
-  float q = 0x1.6a21dp-10f;
+template <class V>
+CROSSENT_INLINE V exp_polynomial(V f, float) {
+  V q = V{} + 0x1.6a21dp-10f;
   q = q * f + 0x1.123a2p-7f;
   q = q * f + 0x1.555912p-5f;
   q = q * f + 0x1.555492p-3f;
   return q * f + 0x1.fffffcp-2f;
 }
 
-CROSSENT_INLINE double exp_polynomial(double f) {
-  double q = 0x1.1f7340dbc337ep-29;
+template <class V>
+CROSSENT_INLINE V exp_polynomial(V f, double) {
+  V q = V{} + 0x1.1f7340dbc337ep-29;
   q = q * f + 0x1.af4e554377204p-26;
   q = q * f + 0x1.27e4db46cddd1p-22;
   q = q * f + 0x1.71de01fdbf9cap-19;
@@ -95,18 +80,36 @@ CROSSENT_INLINE double exp_polynomial(double f) {
   return q * f + 0.5;
 }
 
-// x as n·log 2 + f with |f| ≤ log(2)/2, f = high − low of which high is exact; the low
-// bits of `word` hold n + lift + bias, the exponent of 2^(n + lift).
+template <class S>
+CROSSENT_INLINE S exp_polynomial(S f) {
+  return exp_polynomial(f, typename Format<S>::Scalar());
+}
+
+template <class S>
+CROSSENT_INLINE auto one() {  // what lifted_exp(0) is
+  return Format<S>::lifted_one;
+}
+
+// What is added to x·log2(e), so that the low bits of the sum hold the exponent of the exponential, lifted.
+#if defined(__AVX512F__)
+template <class Scalar>
+constexpr Scalar exp_round = (sizeof(Scalar) == 4 ? Scalar(0x1.8p19) : Format<Scalar>::round) + Format<Scalar>::lift + Format<Scalar>::bias;
+#else
+template <class Scalar>
+constexpr Scalar exp_round = Format<Scalar>::round + Format<Scalar>::lift + Format<Scalar>::bias;
+#endif
+
+// x as n·log 2 + f with |f| ≤ log(2)/2, f = high − low of which high is exact; the low bits of `word` hold the exponent
+// that `round` puts there. `rest` is a small number that x leaves out.
 template <class S>
 struct Reduced {
   typename Format<S>::Word word;
   S n, high, low;
 };
 
-template <class S>
-CROSSENT_INLINE Reduced<S> reduce(S x) {
+template <class S, class Round>
+CROSSENT_INLINE Reduced<S> reduce(S x, Round round) {
   using F = Format<S>;
-  constexpr S round = F::round + F::lift + F::bias;
   const S t = x * F::log2e + round, n = t - round;
   return {bits_of<typename F::Word>(t), n, x - n * F::ln2_high, n * F::ln2_low};
 }
@@ -118,45 +121,80 @@ CROSSENT_INLINE S expm1_of_rest(const Reduced<S>& p) {
   return p.high + ((f * f) * exp_polynomial(f) - p.low);
 }
 
+// 2^lift·exp(x) and 2^lift·exp(x + rest) for x ≤ 0, little more, and NaN; rest is what a rounding of x left out. Lifted,
+// every result but 0 has a leading bit, and one factor makes it: multiplied by a factor that has 2^−lift in, a result
+// without a leading bit is rounded once.
 template <class S>
-CROSSENT_INLINE S one() {  // what lifted_exp(0) is
-  return Format<S>::lifted_one;
+CROSSENT_INLINE S lifted_exp(S x, S rest) {
+  using F = Format<S>;
+  Reduced<S> p = reduce(x, F::round + F::lift + F::bias);
+  p.low = p.low - rest;
+  const S scaled = (1 + expm1_of_rest(p)) * bits_of<S>(p.word << F::fraction);
+  return x < F::vanish ? S{} : scaled;
 }
 
-// 2^lift·exp(x) for x ≤ 0 and NaN: lifted, every result but 0 has a leading bit, and one factor makes it. Multiplied by
-// 2^−lift, or by a factor that has it in, a result without a leading bit is rounded once.
 template <class S>
 CROSSENT_INLINE S lifted_exp(S x) {
   using F = Format<S>;
-  const Reduced<S> p = reduce(x);
+  const Reduced<S> p = reduce(x, F::round + F::lift + F::bias);
   const S scaled = (1 + expm1_of_rest(p)) * bits_of<S>(p.word << F::fraction);
-  return x < F::vanish ? S(0) : scaled;
+  return x < F::vanish ? S{} : scaled;
 }
 
-// exp(x) for x ≤ 0 and NaN.
+#if defined(__AVX512F__)
+// By sixteenths of log 2: their powers of 2 are a table that one instruction looks up, its bits less those that come with
+// the shifted word; |f| ≤ log(2)/32 leaves a cubic.
+template <bool adjusted>
+CROSSENT_INLINE __m512 exp_by_table(__m512 x, __m512 rest) {
+  const __m512i table = _mm512_setr_epi32(0, -152893, -289342, -408621, -509968, -592590, -655657, -698305, -719629, -718684, -694486, -646004, -572163, -471841, -343865, -187011);
+  const __m512 round = _mm512_set1_ps(exp_round<float>);
+  const __m512 t = _mm512_fmadd_ps(x, _mm512_set1_ps(0x1.715476p0f), round), n = _mm512_sub_ps(t, round);
+  const __m512 high = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.62e430p-1f), x);
+  __m512 f = _mm512_fnmadd_ps(n, _mm512_set1_ps(-0x1.05c610p-29f), high);
+  if (adjusted) f = _mm512_add_ps(f, rest);
+  const __m512 q = _mm512_fmadd_ps(f, _mm512_set1_ps(0x1.555556p-3f), _mm512_set1_ps(0x1.000220p-1f));
+  const __m512 p = _mm512_fmadd_ps(_mm512_mul_ps(f, f), q, f);
+  const __m512i word = _mm512_castps_si512(t);
+  const __m512 power = _mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_permutexvar_epi32(word, table), _mm512_slli_epi32(word, 19)));
+  const __mmask16 kept = _mm512_cmp_ps_mask(x, _mm512_set1_ps(Format<float>::vanish), _CMP_NLT_UQ);
+  return _mm512_maskz_fmadd_ps(kept, power, p, power);
+}
+CROSSENT_INLINE Floats lifted_exp(Floats x) { return Floats(exp_by_table<false>(__m512(x), __m512(x))); }
+CROSSENT_INLINE Floats lifted_exp(Floats x, Floats rest) { return Floats(exp_by_table<true>(__m512(x), __m512(rest))); }
+#endif
+
+// exp(x), exp(x + rest).
 template <class S>
 CROSSENT_INLINE S exp_of(S x) {
   return lifted_exp(x) * (1 / Format<S>::lifted_one);
+}
+template <class S>
+CROSSENT_INLINE S exp_of(S x, S rest) {
+  return lifted_exp(x, rest) * (1 / Format<S>::lifted_one);
 }
 
 // exp(x) − 1 for x ≤ 0 and NaN.
 template <class S>
 CROSSENT_INLINE S expm1_of(S x) {
-  x = x < -60 ? S(-60) : x;
-  const Reduced<S> p = reduce(x);
-  const S scale = power_of_two(p.n);
+  using F = Format<S>;
+  x = x < -60 ? S{} - 60 : x;
+  const Reduced<S> p = reduce(x, F::round + F::bias);
+  const S scale = bits_of<S>(p.word << F::fraction);
   return scale * expm1_of_rest(p) + (scale - 1);
 }
 
-CROSSENT_INLINE float log_polynomial(float w) {
-  float p = 0x1.e66d7p-3f;
+template <class V>
+CROSSENT_INLINE V log_polynomial(V w, float) {
+  V p = V{} + 0x1.e66d7p-3f;
   p = p * w + 0x1.242c5ap-2f;
   p = p * w + 0x1.999a6cp-2f;
   return p * w + 0x1.555556p-1f;
 }
 
-CROSSENT_INLINE double log_polynomial(double w) {
-  double p = 0x1.16b68338bd78bp-3;
+template <class V>
+CROSSENT_INLINE V log_polynomial(V w, double) {
+  V p = V{} + 0x1.16b68338bd78bp-3;
   p = p * w + 0x1.0e88ea4725d3dp-3;
   p = p * w + 0x1.3b29fcbbce66dp-3;
   p = p * w + 0x1.745cab2727663p-3;
@@ -169,8 +207,8 @@ CROSSENT_INLINE double log_polynomial(double w) {
 // f − log(1 + f), led by f²/2, which is exact enough to leave the rest small.
 template <class S>
 CROSSENT_INLINE S log_rest(S f) {
-  const S s = f / (2 + f), w = s * s, half = S(0.5) * f * f;
-  return half - s * (half + w * log_polynomial(w));
+  const S s = f / (2 + f), w = s * s, half = f * f / 2;
+  return half - s * (half + w * log_polynomial(w, typename Format<S>::Scalar()));
 }
 
 // log(1 + x) for x ≥ 0, +∞ and NaN.
@@ -184,21 +222,41 @@ CROSSENT_INLINE S log1p_of(S x) {
   const Word exponent = (word - F::sqrt_half) >> F::fraction;
   const S down = bits_of<S>((F::bias - exponent) << F::fraction);
   const S mantissa = bits_of<S>(word - (exponent << F::fraction)) - 1;
-  const S f = exponent == 0 ? x : mantissa, correction = exponent == 0 ? S(0) : lost * down * (1 - f);
-  const S k = bits_of<S>(exponent + bits_of<Word>(F::round)) - F::round;
+  const S f = exponent == 0 ? x : mantissa, correction = exponent == 0 ? S{} : lost * down * (1 - f);
+  const S k = bits_of<S>(exponent + bits_of<Word>(S{} + F::round)) - F::round;
   const S value = k * F::ln2_high + (f - (log_rest(f) - (k * F::ln2_low + correction)));
-  return x < infinity<S>() ? value : x;
+  return x < F::infinity ? value : x;
 }
 
 // log(1 + x) for 0 ≤ x ≤ 1 and NaN: of x itself, or of (x − 1)/2 beside log 2; both are exact.
 template <class S>
 CROSSENT_INLINE S log1p_of_unit(S x) {
   using F = Format<S>;
-  const bool upper = x > S(0.5);
-  const S f = upper ? S(0.5) * x - S(0.5) : x;
-  const S high = upper ? F::ln2_high : S(0), low = upper ? F::ln2_low : S(0);
+  const auto upper = x > S{} + F::half;
+  const S f = upper ? F::half * x - F::half : x;
+  const S high = upper ? S{} + F::ln2_high : S{}, low = upper ? S{} + F::ln2_low : S{};
   return high + (f - (log_rest(f) - low));
 }
+
+#if defined(__AVX512F__)
+// The same without a division: by c = 1 + j/15 near 1 + x, whose inverse of few bits leaves x·c⁻¹ + (c⁻¹ − 1) exact enough
+// and has a logarithm that float32 holds to a thirtieth of a unit.
+CROSSENT_INLINE Floats log1p_of_unit(Floats x) {
+  const __m512 inverses = _mm512_setr_ps(0x1p+0f, 0x1.e068p-1f, 0x1.c3d8p-1f, 0x1.aaa8p-1f, 0x1.93b8p-1f, 0x1.7f98p-1f, 0x1.6da8p-1f, 0x1.5d48p-1f, 0x1.4e48p-1f,
+                                         0x1.3fa8p-1f, 0x1.3358p-1f, 0x1.2798p-1f, 0x1.1cc8p-1f, 0x1.12d8p-1f, 0x1.08c8p-1f, 0x1.00a8p-1f);
+  const __m512 logarithms = _mm512_setr_ps(0.0f, 0x1.04e274p-4f, 0x1.fff39ep-4f, 0x1.7571cep-3f, 0x1.e69e0ep-3f, 0x1.27ab9cp-2f, 0x1.58b5c8p-2f, 0x1.87a03ap-2f,
+                                           0x1.b492fap-2f, 0x1.e26262p-2f, 0x1.054d9ep-1f, 0x1.1942e8p-1f, 0x1.2c5744p-1f, 0x1.3e86c2p-1f, 0x1.519f94p-1f,
+                                           0x1.61949ep-1f);
+  const __m512i j = _mm512_castps_si512(_mm512_fmadd_ps(__m512(x), _mm512_set1_ps(15), _mm512_set1_ps(0x1.8p23f)));
+  const Floats inverse = Floats(_mm512_permutexvar_ps(j, inverses)), logarithm = Floats(_mm512_permutexvar_ps(j, logarithms));
+  const Floats f = x * inverse + (inverse - 1);
+  Floats q = f * -0.16668f + 0.2f;
+  q = f * q - 0.25f;
+  q = f * q + 0x1.555556p-2f;
+  q = f * q - 0.5f;
+  return logarithm + (f * f * q + f);
+}
+#endif
 
 // tanh(x), and 1 − tanh²(x), from exp(−2|x|): nothing cancels.
 template <class S>

@@ -1,21 +1,23 @@
 // The kernels for one kind of processor: this file is compiled once for each, with CROSSENT_ISA naming it.
 #include "binary.h"
+#include "losses.h"
+#include "softmax.h"
 #include "columns.h"
-#include "short.h"
 #include "softmax_gradient.h"
 
 namespace CROSSENT_ISA {
 
+template <class S, class T, bool plain>
+void run_plain(const Rows& c, int64_t begin, int64_t end) {
+  if (c.columns) return walk_columns<S, T, plain>(c, begin, end);
+  if (c.output == Output::loss) return losses<S, T, plain>(c, begin, end);
+  softmax_and_moments<S, T, plain>(c, begin, end);
+}
+
 template <class S, class T>
 void run(const Rows& c, int64_t begin, int64_t end) {
-  if (c.columns) return walk_columns<S, T>(c, begin, end);
-  if (c.output == Output::loss && c.y.data && c.classes <= short_row && c.softcap == 0) {
-    if (c.label_smoothing == 0) return walk_short<S, T, Base::none>(c, begin, end);
-    if (!c.class_weight) return walk_short<S, T, Base::even>(c, begin, end);
-  }
-  if (c.output == Output::loss) return walk_losses<S, T>(c, begin, end);
-  if (c.output == Output::moments) return walk_moments<S, T>(c, begin, end);
-  walk_softmax<S, T>(c, begin, end);
+  if (changes(c)) return run_plain<S, T, false>(c, begin, end);
+  run_plain<S, T, true>(c, begin, end);
 }
 
 void rows(const Rows& c, int64_t begin, int64_t end) {
@@ -44,17 +46,13 @@ void binary(const Binary& b, int64_t begin, int64_t end) {
   binary_blocks<float, Float16>(b, begin, end);
 }
 
+// Of vectors, as the kernels compute them.
 template <class S>
 void elementary(const S* x, S* y, int64_t count, int which) {
-  if (which == 0) {
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) y[i] = exp_of(x[i]);
-  } else if (which == 1) {
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) y[i] = log1p_of(x[i]);
-  } else {
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) y[i] = tanh_of(x[i]);
+  for (int64_t i = 0; i < count; i += lanes<S>) {
+    const int64_t n = count - i < lanes<S> ? count - i : lanes<S>;
+    const Vector<S> z = read_some<S>(x + i, n, S(0));
+    write_some<S>(y + i, which == 0 ? exp_of(z) : which == 1 ? log1p_of(z) : which == 2 ? tanh_of(z) : log1p_of_unit(z), n);
   }
 }
 

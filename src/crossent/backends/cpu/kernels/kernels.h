@@ -73,7 +73,8 @@ struct Kernels {
   const char* name;
   void (*rows)(const Rows&, int64_t begin, int64_t end);
   void (*binary)(const Binary&, int64_t begin, int64_t end);  // blocks
-  void (*exponential)(const void* x, void* y, int64_t count, bool wide, int which);  // for the tests: exp, log1p, tanh
+  // For the tests: exp, log1p, tanh, log1p of a number up to 1.
+  void (*exponential)(const void* x, void* y, int64_t count, bool wide, int which);
   void (*softmax_gradient)(const SoftmaxGradient&, int64_t begin, int64_t end);
 };
 

@@ -1,9 +1,11 @@
 // Memory for large results, in huge pages where the system has them: fresh pages cost as much as the arithmetic.
 //
-// The last block given back is kept for the next call of about its size, since a training step asks for the same again
-// and again; `empty_cache` gives it to the system. Memory is handed out only after its last owner has released it.
+// Blocks given back are kept for the next calls of their size, since a training step asks for the same again and again:
+// a few, a gibibyte in all or a single larger one, the oldest given to the system first. `empty_cache` gives up all.
+// Memory is handed out only after its last owner has released it.
 #include <cstdlib>
 #include <mutex>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -17,8 +19,18 @@ namespace {
 
 constexpr int64_t huge_page = int64_t(1) << 21;
 std::mutex guard;
-void* kept = nullptr;
-int64_t kept_bytes = 0;
+
+struct Block {
+  void* memory;
+  int64_t bytes;
+};
+constexpr int64_t most_bytes = int64_t(1) << 30;  // kept in all, unless one block alone is larger
+constexpr size_t most_blocks = 8;
+
+std::vector<Block>& kept() {  // the oldest first; never destroyed, since threads may outlive this file's objects
+  static auto* blocks = new std::vector<Block>;
+  return *blocks;
+}
 
 int64_t whole_pages(int64_t bytes) { return (bytes + huge_page - 1) / huge_page * huge_page; }
 
@@ -53,9 +65,11 @@ void* reserve(int64_t bytes) {
   bytes = whole_pages(bytes);
   {
     std::lock_guard<std::mutex> lock(guard);
-    if (kept && kept_bytes == bytes) {
-      void* memory = kept;
-      kept = nullptr;
+    std::vector<Block>& blocks = kept();
+    for (size_t i = blocks.size(); i-- > 0;) {
+      if (blocks[i].bytes != bytes) continue;
+      void* memory = blocks[i].memory;
+      blocks.erase(blocks.begin() + std::ptrdiff_t(i));
       return memory;
     }
   }
@@ -64,22 +78,31 @@ void* reserve(int64_t bytes) {
 
 void release(void* memory, int64_t bytes) {
   bytes = whole_pages(bytes);
-  void* old = nullptr;
-  int64_t old_bytes = 0;
+  std::vector<Block> old;
   {
     std::lock_guard<std::mutex> lock(guard);
-    old = kept, old_bytes = kept_bytes;
-    kept = memory, kept_bytes = bytes;
+    std::vector<Block>& blocks = kept();
+    blocks.push_back({memory, bytes});
+    int64_t all = 0;
+    for (const Block& each : blocks) all += each.bytes;
+    while (blocks.size() > 1 && (all > most_bytes || blocks.size() > most_blocks)) {
+      all -= blocks.front().bytes;
+      old.push_back(blocks.front());
+      blocks.erase(blocks.begin());
+    }
   }
-  if (old) to_system(old, old_bytes);
+  for (const Block& each : old) to_system(each.memory, each.bytes);
 }
 
 int64_t empty_cache() {
   std::lock_guard<std::mutex> lock(guard);
-  if (!kept) return 0;
-  to_system(kept, kept_bytes);
-  kept = nullptr;
-  return kept_bytes;
+  int64_t all = 0;
+  for (const Block& each : kept()) {
+    to_system(each.memory, each.bytes);
+    all += each.bytes;
+  }
+  kept().clear();
+  return all;
 }
 
 }  // namespace crossent

@@ -1,6 +1,8 @@
 // The four floating dtypes: how each is read into the dtype of the sums and rounded from it, once, to nearest even.
 #pragma once
 
+#include <type_traits>
+
 #include "elementary.h"
 
 namespace CROSSENT_ISA {

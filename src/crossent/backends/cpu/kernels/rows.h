@@ -1,15 +1,15 @@
-// Rows whose classes are contiguous, one after the other: one read of the logits and one write of the gradient.
+// One block of a row of logits whose classes are contiguous: its maximum, its exponentials and sums, its gradient.
 //
 // First pass over a block of classes, in L1: its maximum, then e = exp(z − maximum), lifted, into memory that stays in L2
-// (the gradient's own where it has the dtype of the sums), and its sums. Blocks are merged as the definition says. Second pass: each block's e times its factor
-// (scale·w/(1 + r)·exp(its maximum − m)), less q. One exponential an element.
+// (the gradient's own where it has the dtype of the sums), and its sums. z − maximum is taken with what its rounding
+// leaves out, so that e is right to one unit in the last place however improbable the class. Second pass: each block's e
+// times its factor (w/(1 + r)·exp(its maximum − m)), less q. One exponential an element; the memory that the next block needs is
+// fetched line by line while this one is computed, so that the two overlap.
 // Memory traffic an element: size of x read, size of x written; loss alone: size of x read.
 #pragma once
 
-#include <type_traits>
-
 #include "kernels.h"
-#include "numbers.h"
+#include "lanes.h"
 #include "scratch.h"
 
 namespace CROSSENT_ISA {
@@ -19,125 +19,199 @@ using crossent::Output;
 using crossent::Rows;
 
 constexpr int64_t block = 2048;
-constexpr int64_t lanes = 16;  // of the widest vectors; a shorter block is padded to a multiple, so that no loop has a rest
+constexpr int64_t together = 4;  // vectors that are worked on at once
+constexpr int64_t chunk = 16;     // vectors that are summed before their sum goes to a Total
 
 // What q holds besides the mass of a class index: nothing, the same for every class, or a row of numbers.
 enum class Base { none, even, row };
 
 template <class S>
-struct Stats {  // of a block or a row: r + 1 = s + ties, d = Σ(z − m), t and w over Base only, u as in the definition
-  S m = -infinity<S>(), s = 0, ties = 0, d = 0, t = 0, w = 0, u = 0, count = 0;
-  int64_t first = 0;  // where the block of the maximum starts
-  S r() const { return m == infinity<S>() ? nan<S>() : s + (ties - 1); }
-};
-
-template <class S>
 CROSSENT_INLINE S centre_of(S m) {
-  return m == -infinity<S>() ? S(0) : m;
+  return m == -Format<S>::infinity ? S{} : m;
 }
 
 template <class S>
 CROSSENT_INLINE S times(S q, S x) {  // 0·x = 0, for every x
-  return q == 0 ? S(0) : q * x;
+  return q == 0 ? S{} : q * x;
 }
 
-// See merge in crossent/_definition.py.
+// a − b, and what its rounding leaves; 0 of two equal infinities.
+template <class D>
+struct Difference {
+  D value, rest;
+};
+template <class D>
+CROSSENT_INLINE Difference<D> difference(D a, D b) {
+  const D d = a == b ? D{} : a - b, part = a - d, rest = (a - (d + part)) + (part - b);
+  return {d, rest == rest ? rest : D{}};
+}
+
+// z − m for z ≤ m, and what its rounding leaves: of the smaller of z and −m, which is what the sum loses, exactly.
+template <class V>
+CROSSENT_INLINE Difference<V> below(V z, V m) {
+  const V d = z - m, low = lesser(z, -m), high = greater(z, -m);
+  return {d, high - (d - low)};
+}
+
+// Of a block, in float64: s without the maximum's own terms, which are counted; d = Σ(z − m)/2 and t = Σ q·(z − m)/2,
+// halved so that they overflow only where the loss does; w of the classes below the maximum, own of those at it.
+struct Sums {
+  double s = 0, ties = 0, d = 0, t = 0, w = 0, own = 0, u = 0;
+};
+
+// What is read and written next: prefetched, never touched.
+template <class S, class T>
+struct Ahead {
+  const T* x;
+  T* out;
+  const S* q;
+};
+
+template <class S, class T>
+CROSSENT_LOOP S top_of(const T* x, int64_t n) {
+  constexpr int64_t step = together * lanes<S>;
+  Vector<S> m[together];
+  for (Vector<S>& part : m) part = all(-infinity<S>());
+  int64_t i = 0;
+  for (; i + step <= n; i += step)
+    for (int64_t a = 0; a < together; ++a) m[a] = greater(read<S>(x + i + a * lanes<S>), m[a]);
+  for (; i + lanes<S> <= n; i += lanes<S>) m[0] = greater(read<S>(x + i), m[0]);
+  if (i < n) m[1] = greater(read_some<S>(x + i, n - i, -infinity<S>()), m[1]);
+  return greatest<S>(greater(greater(m[0], m[1]), greater(m[2], m[3])));
+}
+
+// The place of the first number that is `top`; 0 where there is none.
+template <class S, class T>
+CROSSENT_LOOP int64_t place_of(const T* x, int64_t n, S top) {
+  int64_t i = 0;
+  while (i + lanes<S> <= n && !holds<S>(read<S>(x + i), all(top))) i += lanes<S>;
+  while (i < n && widen<S>(x[i]) != top) ++i;
+  return i < n ? i : 0;
+}
+
 template <class S>
-CROSSENT_LOOP Stats<S> merge(const Stats<S>& a, const Stats<S>& b) {
-  const Stats<S>& low = a.m >= b.m ? b : a;
-  Stats<S> out = a.m >= b.m ? a : b;
-  const S step = low.m == out.m ? S(0) : low.m - out.m, scale = exp_of(step), mass = low.s + low.ties;
-  out.u += times(scale, low.u + times(mass, step));
-  out.s += step == 0 ? low.s : mass * scale;
-  out.ties += step == 0 ? low.ties : S(0);
-  out.d += low.d + times(low.count, step);
-  out.t += low.t + times(low.w, step);
-  out.w += low.w;
-  out.count += low.count;
+struct Partial {  // of the vectors of a chunk
+  Vector<S> s = {}, d = {}, t = {}, t_rest = {}, w = {}, own = {}, u = {};
+};
+
+// `rest`, where `apart`: what each z of x leaves out. m is the maximum; e_out may be x.
+template <class S, class T, Base base, bool store_e, bool moment, bool apart>
+CROSSENT_LOOP Sums sums_of(const T* x, const S* rest, const S* q, S* e_out, int64_t n, S m, const Ahead<S, T>& ahead) {
+  using V = Vector<S>;
+  constexpr int64_t step = together * lanes<S>;
+  const V top = all(m), centre = all(centre_of(m)), half_m = centre / 2;
+  typename Tops<S>::Count ties;
+  Total<S> s, d, t, w, own, u;
+  const auto one_vector = [&](V z, V rest_z, V q_z, Partial<S>& p, auto live) -> V {
+    const Difference<V> gap = apart ? Difference<V>{z, rest_z} : below(z, centre);
+    const V e = lifted_exp(gap.value, gap.rest);
+    const Tops<S> tops(z, top);
+    tops.add_others(p.s, e);
+    tops.count(ties);
+    const V half_d = z / 2 - half_m;
+    if (base == Base::even) p.d += live ? half_d : V{};
+    if (base == Base::row) {
+      p.t += q_z == 0 ? V{} : q_z * half_d;
+      p.t_rest += gap.rest == gap.rest ? q_z * gap.rest : V{};  // of infinities nothing is left
+      tops.add_others(p.w, q_z);
+      tops.add_tops(p.own, q_z);
+    }
+    if (moment) p.u += e == 0 ? V{} : e * (2 * half_d);
+    return e;
+  };
+  const auto every = first_lanes<S>(lanes<S>);
+  const auto at = [&](int64_t i, Partial<S>& p) {
+    const V e = one_vector(read<S>(x + i), apart ? load(rest + i) : V{}, base == Base::row ? load(q + i) : V{}, p, every);
+    if (store_e) store(e_out + i, e);
+  };
+  const auto sum_up = [&](const Partial<S>* p, int64_t count) {
+    for (int64_t a = 0; a < count; a += 2) {
+      const int64_t b = a + 1;
+      s.add(p[a].s + p[b].s);
+      if (base == Base::even) d.add(p[a].d + p[b].d);
+      if (base == Base::row) t.add(p[a].t + p[b].t), t.add((p[a].t_rest + p[b].t_rest) / 2), w.add(p[a].w + p[b].w), own.add(p[a].own + p[b].own);
+      if (moment) u.add(p[a].u + p[b].u);
+    }
+  };
+  int64_t i = 0;
+  for (const int64_t whole = n / step * step; i < whole;) {
+    const int64_t end = i + chunk * lanes<S> < whole ? i + chunk * lanes<S> : whole;
+    Partial<S> p[together];
+    for (; i < end; i += step) {
+#pragma GCC unroll 4
+      for (int64_t a = 0; a < together; ++a) {
+        const int64_t place = i + a * lanes<S>;
+        at(place, p[a]);
+        if (a * lanes<S> * int64_t(sizeof(T)) % 64 == 0) {
+          expect_read(ahead.x + place);
+          if (store_e) expect_write(ahead.out + place);
+        }
+        if (base == Base::row && a * lanes<S> * int64_t(sizeof(S)) % 64 == 0) expect_read(ahead.q + place);
+      }
+    }
+    sum_up(p, together);
+  }
+  Partial<S> p[2];
+  expect_read(ahead.x + i);
+  if (store_e) expect_write(ahead.out + i);
+  for (; i + lanes<S> <= n; i += lanes<S>) at(i, p[0]);
+  int64_t seen = i;
+  if (i < n) {
+    const V rest_z = apart ? read_some<S>(rest + i, n - i, S(0)) : V{};
+    const V q_z = base == Base::row ? read_some<S>(q + i, n - i, S(0)) : V{};
+    const V e = one_vector(read_some<S>(x + i, n - i, -infinity<S>()), rest_z, q_z, p[1], first_lanes<S>(n - i));
+    if (store_e) write_some<S>(e_out + i, e, n - i);
+    seen += lanes<S>;
+  }
+  sum_up(p, 2);
+  Sums out;
+  out.s = s.value(), out.ties = m == -infinity<S>() ? 0 : double(ties.value(seen));
+  if (base == Base::even) out.d = d.value();
+  if (base == Base::row) out.t = t.value(), out.w = w.value(), out.own = own.value();
+  if (moment) out.u = u.value();
   return out;
 }
 
-// n is a multiple of `lanes`; from `count` on z is −∞ and q is 0.
-template <class S, Base base, bool store, bool moment>
-CROSSENT_LOOP Stats<S> block_stats(const S* z, const S* q, S* e_out, int64_t n, int64_t count) {
-  n = n / lanes * lanes;
-  S m = -infinity<S>();
-#pragma omp simd reduction(max : m)
-  for (int64_t i = 0; i < n; ++i) m = z[i] > m ? z[i] : m;
-  const S c = centre_of(m);
-  S s = 0, ties = 0, d_sum = 0, t = 0, w = 0, u = 0;
-#pragma omp simd reduction(+ : s, ties, d_sum, t, w, u)
-  for (int64_t i = 0; i < n; ++i) {
-    const S d = z[i] - c, e = lifted_exp(d);
-    if (store) e_out[i] = e;
-    s += z[i] == m ? S(0) : e;
-    ties += z[i] == m ? S(1) : S(0);
-    if (base == Base::even) d_sum += i < count ? d : S(0);
-    if (base == Base::row) {
-      t += q[i] == 0 ? S(0) : q[i] * d;
-      w += q[i];
-    }
-    if (moment) u += e == 0 ? S(0) : e * d;
-  }
-  Stats<S> out;
-  out.m = m, out.s = s / one<S>(), out.ties = m == -infinity<S>() ? S(0) : ties;
-  out.d = d_sum, out.t = t, out.w = w, out.u = u / one<S>(), out.count = S(count);
-  return out;
-}
+// What a block's gradient is made with: scale·(factor·e − q), where q is 0, `even`, or a row; factor·e alone for none.
+template <class S>
+struct Finish {
+  S factor, scale, even;
+};
 
 template <class S, class T, Base base>
-CROSSENT_LOOP void finish_block(const S* e, const S* q, T* out, int64_t n, S factor, S scale) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    S g = factor * e[i];
-    if (base == Base::even) g -= scale;
-    if (base == Base::row) g -= scale * q[i];
-    round_to(out[i], g);
+CROSSENT_LOOP void finish_block(const S* e, const S* q, T* out, int64_t n, const Finish<S>& f, const T* ahead) {
+  using V = Vector<S>;
+  const V factor = all(f.factor), scale = all(f.scale), even = all(f.even);
+  const auto finished = [&](V e_i, V q_i) -> V {
+    return base == Base::none ? factor * e_i : scale * (factor * e_i - (base == Base::even ? even : q_i));
+  };
+  int64_t i = 0;
+  for (; i + lanes<S> <= n; i += lanes<S>) {
+    write<S>(out + i, finished(load(e + i), base == Base::row ? load(q + i) : V{}));
+    expect_read(ahead + i);
   }
-}
-
-template <class S>
-CROSSENT_LOOP void transform_block(const Rows& c, S* z, int64_t n) {
-  const S cap = S(c.softcap), temperature = S(c.temperature);
-  if (cap != 0) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) z[i] = cap * tanh_of(z[i] / cap);
-  }
-  if (temperature != 1) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) z[i] /= temperature;
-  }
+  if (i == n) return;
+  const V q_end = base == Base::row ? read_some<S>(q + i, n - i, S(0)) : V{};
+  write_some<S>(out + i, finished(read_some<S>(e + i, n - i, S(0)), q_end), n - i);
 }
 
 template <class S, class T>
 CROSSENT_LOOP void widen_block(const T* x, S* z, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) z[i] = widen<S>(x[i]);
+  int64_t i = 0;
+  for (; i + lanes<S> <= n; i += lanes<S>) store(z + i, read<S>(x + i));
+  for (; i < n; ++i) z[i] = widen<S>(x[i]);
 }
 
-template <class S, class T>
-CROSSENT_LOOP void round_block(const S* z, T* out, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) round_to(out[i], z[i]);
-}
-
-// The logits of a block in the dtype of the sums, soft-capped and divided by the temperature; x itself where it is that.
-template <class S, class T>
-CROSSENT_INLINE const S* load_block(const Rows& c, const T* x, int64_t n, S* buffer) {
-  const bool changed = c.softcap != 0 || c.temperature != 1;
-  if constexpr (std::is_same_v<S, T>) {
-    if (!changed) return x;
-  }
-  widen_block(x, buffer, n);
-  if (changed) transform_block(c, buffer, n);
-  return buffer;
-}
-
-template <class S, class T>
-CROSSENT_INLINE S logit_at(const Rows& c, const T* x, int64_t i) {
-  S z = widen<S>(x[i]);
-  if (c.softcap != 0 || c.temperature != 1) transform_block(c, &z, 1);
-  return z;
+// z − m − length, with what z leaves out where `apart`: log-softmax.
+template <class S, class T, bool apart>
+CROSSENT_LOOP void shift_block(const T* x, const S* rest, T* out, int64_t n, S m, S length) {
+  using V = Vector<S>;
+  int64_t i = 0;
+  for (; i + lanes<S> <= n; i += lanes<S>)
+    write<S>(out + i, (read<S>(x + i) - all(m)) - (apart ? all(length) - load(rest + i) : all(length)));
+  if (i == n) return;
+  const V rest_z = apart ? read_some<S>(rest + i, n - i, S(0)) : V{};
+  write_some<S>(out + i, (read_some<S>(x + i, n - i, S(0)) - all(m)) - (all(length) - rest_z), n - i);
 }
 
 }  // namespace CROSSENT_ISA

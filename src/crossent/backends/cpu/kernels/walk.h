@@ -1,145 +1,97 @@
-// The walk along rows: what is computed from each row's statistics and written in its shape.
+// The walk along rows: what is computed from each row's statistics and written in its shape. Rows of one block are taken
+// some at a time: what is one number a row (logarithm, divisions) is computed for all of them at once, in vectors, and no
+// row waits for the one before it.
 #pragma once
 
-#include "target.h"
+#include "parts.h"
 
 namespace CROSSENT_ISA {
 
 template <class S>
 struct Buffers {  // of one thread
-  S* e;       // a row of lifted exponentials
-  S* scratch; // room for them
+  S* e;       // exponentials of the rows at hand, where they are not kept in the gradient
   S* base;    // a row of q, where it has to be made
-  S* tops;    // the maximum of each block
-  S* logits;  // a block in the dtype of the sums
-  S* slopes;
-  S* padded;  // the end of a row of q
+  S *whole, *rest, *slopes;  // a block of changed logits, in two parts; the derivative of the soft-cap
+  Parts parts;
 };
 
 template <class S>
 CROSSENT_LOOP Buffers<S> buffers_for(const Rows& c) {
-  static thread_local Scratch memory;
-  const int64_t row = (c.classes + 63) / 64 * 64, blocks = c.classes / block + 64;
-  S* start = memory.reserve<S>(2 * row + blocks + 3 * block);
-  return {start, start, start + row, start + 2 * row, start + 2 * row + blocks, start + 2 * row + blocks + block,
-          start + 2 * row + blocks + 2 * block};
+  static thread_local Scratch memory, numbers;
+  const int64_t row = (c.classes + 15) / 16 * 16, parts = parts_of(c);
+  S* start = memory.reserve<S>((c.classes > block ? row : at_once * row) + row + 3 * block);
+  S* base = start + (c.classes > block ? row : at_once * row);
+  return {start, base, base + row, base + row + block, base + row + 2 * block,
+          lay_out(numbers.reserve<double>(10 * parts), parts)};
 }
 
-// Memory that is read (0) or written (1) next is on its way while this block is computed.
-template <int write, class T>
-CROSSENT_INLINE void expect(const T* next, int64_t n) {
-#if defined(__GNUC__)
-  for (int64_t i = 0; i < n; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(next + i, write, 2);
-#endif
-}
-
-// Where the exponentials of a row are kept: where its gradient will be, if that has room for them.
+// What is fetched while a block is worked on.
 template <class S, class T>
-CROSSENT_INLINE S* exponentials_in(const Rows& c, T* out, const Buffers<S>& own) {
-  if constexpr (std::is_same_v<S, T>) {
-    if (out && c.softcap == 0) return out;
-  }
-  return own.scratch;
+CROSSENT_INLINE Ahead<S, T> after(const Rows& c, int64_t row, int64_t end, int64_t i, const T* x, T* out, const S* q) {
+  if (i + block < c.classes) return {x + i + block, out ? out + i + block : out, q ? q + i + block : q};
+  if (row + 1 == end) return {x + i, out ? out + i : out, q ? q + i : q};
+  const S* next = q && c.q.data ? at<const S>(c, c.q, row + 1) : q;
+  return {at<const T>(c, c.x, row + 1), at<T>(c, c.into, row + 1), next};
 }
 
-template <class S>
-CROSSENT_INLINE S* exponentials_of_block(const Rows& c, int64_t i, const Buffers<S>& own) {
-  const bool whole = (i + block <= c.classes) || c.classes % lanes == 0;
-  return (whole ? own.e : own.scratch) + i;
-}
+struct Spot {  // where an accurate form is due; in which block
+  int64_t place = -1, part = 0;
+};
 
-template <class S>
-CROSSENT_INLINE S exponential_at(const Rows& c, int64_t i, const Buffers<S>& own) {
-  return exponentials_of_block(c, i / block * block, own)[i % block];
-}
-
-template <class S>
-CROSSENT_LOOP void pad(const S* x, S* out, int64_t n, int64_t full, S value) {
-  if (out != x) std::memcpy(out, x, size_t(n) * sizeof(S));
-  for (int64_t i = n; i < full; ++i) out[i] = value;
-}
-
-template <class S, class T, Base base, bool store, bool moment>
-CROSSENT_LOOP Stats<S> row_stats(const Rows& c, const T* x, const S* q, const T* out, const Buffers<S>& own) {
-  Stats<S> all;
-  for (int64_t i = 0; i < c.classes; i += block) {
-    const int64_t n = c.classes - i < block ? c.classes - i : block, full = (n + lanes - 1) / lanes * lanes;
-    if (out) expect<1>(out + i, n);
-    if (sizeof(T) < 4 || (out && i + block < c.classes)) expect<0>(x + i + block, n);  // elsewhere the processor does it
-    const S* z = load_block<S, T>(c, x + i, n, own.logits);
-    const S* q_block = base == Base::row ? q + i : nullptr;
-    if (full != n) {
-      pad(z, own.logits, n, full, -infinity<S>()), z = own.logits;
-      if (base == Base::row) pad(q_block, own.padded, n, full, S(0)), q_block = own.padded;
+template <class S, class T, Base base, bool store_e, bool moment, bool plain>
+CROSSENT_INLINE Spot take_row(const Rows& c, int64_t row, int64_t end, int64_t part, const T* x, T* out, const S* q, S* e,
+                              int64_t y, const Buffers<S>& own) {
+  Spot spot{y, y < 0 ? 0 : y / block};
+  S highest = -infinity<S>();
+  for (int64_t i = 0; i < c.classes; i += block, ++part) {
+    const int64_t n = c.classes - i < block ? c.classes - i : block;
+    const S top = top_of<S, T>(x + i, n), *q_block = base == Base::row ? q + i : nullptr;
+    const Ahead<S, T> ahead = after<S, T>(c, row, end, i, x, out, q);
+    if (base == Base::row && y < 0 && (i == 0 || top > highest))
+      highest = top, spot = {i + place_of<S, T>(x + i, n, top), i / block};
+    if constexpr (plain) {
+      put(own.parts, part, top, sums_of<S, T, base, store_e, moment, false>(x + i, nullptr, q_block, e + i, n, top, ahead));
+    } else {
+      changed_block<S, T>(c, x + i, n, double(top), own.whole, own.rest);
+      const Ahead<S, S> none{own.whole, own.whole, q_block};
+      put(own.parts, part, top, sums_of<S, S, base, store_e, moment, true>(own.whole, own.rest, q_block, e + i, n, S(0), none));
     }
-    Stats<S> part = block_stats<S, base, store, moment>(z, q_block, exponentials_of_block(c, i, own), full, n);
-    part.first = i;
-    own.tops[i / block] = part.m;
-    all = i == 0 ? part : merge(all, part);
   }
-  return all;
+  return spot;
 }
 
-// What a block's lifted exponentials are multiplied by to be those of z − m.
-template <class S>
-CROSSENT_INLINE S block_scale(S top, S m) {
-  if (top == m) return 1 / one<S>();  // a row of one block has nothing to wait for
-  return top == -infinity<S>() ? S(0) : exp_of(top - m) / one<S>();
-}
-
-template <class S, class T>
-CROSSENT_INLINE S slope_at(const Rows& c, const T* x, int64_t i) {
-  return c.softcap == 0 ? S(1) : tanh_slope(widen<S>(x[i]) / S(c.softcap));
-}
-
-// The gradient by the logits of a block becomes that by x: the derivative of the soft-cap at x multiplies it.
-template <class S>
-CROSSENT_LOOP void apply_slopes(S* g, const S* x, int64_t n, S cap) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) g[i] *= tanh_slope(x[i] / cap);
-}
-
-template <class S>
-CROSSENT_LOOP S sum(const S* q, int64_t n) {
-  S total = 0;
-#pragma omp simd reduction(+ : total)
-  for (int64_t i = 0; i < n; ++i) total += q[i];
-  return total;
+// The gradient of a block: scale·(factor·e − q), by x where the logits are soft-capped.
+template <class S, class T, Base base>
+CROSSENT_INLINE void give_block(const Rows& c, int64_t i, const T* x, const S* e, const S* q, T* out, const Finish<S>& f,
+                                const T* ahead, const Buffers<S>& own) {
+  const int64_t n = c.classes - i < block ? c.classes - i : block;
+  const S* q_block = base == Base::row ? q + i : nullptr;
+  if (c.softcap == 0) return finish_block<S, T, base>(e + i, q_block, out + i, n, f, ahead);
+  slopes_of_block<S, T>(c, x + i, n, own.slopes);
+  finish_block<S, S, base>(e + i, q_block, own.whole, n, f, own.whole);
+  for (int64_t k = 0; k < n; ++k) round_to(out[i + k], own.whole[k] * own.slopes[k]);
 }
 
 template <class S, class T, Base base>
-CROSSENT_LOOP void write_gradient(const Rows& c, const T* x, const S* q, T* out, const Stats<S>& s, const Factors<S>& f,
-                                const Target<S>& target, const Buffers<S>& own) {
-  const S factor = f.scale * f.k + f.lse_pull, even = f.scale * (base == Base::even ? target.even : S(1));
-  const int64_t y = target.y;
-  int64_t spot = y;  // where the accurate form is due: at the class index, or at the maximum
-  if (base == Base::row && y < 0) {
-    spot = s.first;
-    const S* e = exponentials_of_block(c, spot, own) - spot;
-    while (spot < c.classes - 1 && e[spot] != one<S>()) ++spot;
-  }
-  const S e_spot = spot < 0 ? S(0) : exponential_at(c, spot, own) * block_scale(own.tops[spot / block], s.m);
-  const bool top = spot >= 0 && own.tops[spot / block] == s.m && exponential_at(c, spot, own) == one<S>();
-  const S slope = spot < 0 ? S(1) : slope_at<S, T>(c, x, spot);
-  for (int64_t i = 0; i < c.classes; i += block) {
-    const int64_t n = c.classes - i < block ? c.classes - i : block;
-    const S scaled = factor * block_scale(own.tops[i / block], s.m);
-    const S* q_block = base == Base::row ? q + i : nullptr;
-    if (c.softcap == 0) {
-      finish_block<S, T, base>(exponentials_of_block(c, i, own), q_block, out + i, n, scaled, even);
+CROSSENT_INLINE void give_row(const Rows& c, int64_t part, const T* x, const S* e, const S* q, T* out, const T* next,
+                              const Row& f, double even, int64_t spot, const Buffers<S>& own) {
+  const double slope = spot < 0 ? 1.0 : slope_of(c, widen<double>(x[spot]));
+  for (int64_t i = 0; i < c.classes; i += block, ++part) {
+    const double scale = c.classes > block ? own.parts.scale[part] : 1 / double(Format<S>::lifted_one);
+    const T* ahead = i + block < c.classes ? out + i : next;
+    if (base == Base::none || f.scale == 0) {
+      const double factor = (f.scale * f.k + f.pull) * scale, lift = factor < 0x1p-100 && factor > -0x1p-100 ? 0x1p60 : 1.0;
+      if (lift == 1) {
+        give_block<S, T, Base::none>(c, i, x, e, q, out, {S(factor), S(1), S(0)}, ahead, own);
+      } else {  // a factor that the dtype cannot hold, in two
+        give_block<S, T, Base::even>(c, i, x, e, q, out, {S(factor * lift), S(1 / lift), S(0)}, ahead, own);
+      }
       continue;
     }
-    widen_block(x + i, own.slopes, n);
-    finish_block<S, S, base>(exponentials_of_block(c, i, own), q_block, own.logits, n, scaled, even);
-    apply_slopes(own.logits, own.slopes, n, S(c.softcap));
-    round_block(own.logits, out + i, n);
+    const double factor = (f.k + f.pull / f.scale) * scale;
+    give_block<S, T, base>(c, i, x, e, q, out, {S(factor), S(f.scale), S(even)}, ahead, own);
   }
-  if (spot < 0) return;
-  const S mass = target.own + (base == Base::even ? target.even : base == Base::row ? q[spot] : S(0));
-  const S rest = base == Base::even ? target.even * S(c.classes - 1)
-                 : base == Base::row ? sum(q, spot) + sum(q + spot + 1, c.classes - spot - 1) : S(0);
-  const S g = f.scale * (top ? at_top(mass, rest, f.k, s.r()) : f.k * e_spot - mass) + f.lse_pull * e_spot;
-  round_to(out[spot], g * slope);
+  if (spot >= 0) round_to(out[spot], f.spot * slope);
 }
 
 // A row without a gradient, or one that is NaN.
@@ -153,7 +105,7 @@ template <class S>
 CROSSENT_LOOP const S* base_row(const Rows& c, int64_t row, const Buffers<S>& own) {
   const S *q = at<const S>(c, c.q, row), *weight = static_cast<const S*>(c.class_weight);
   if (q && !weight && c.label_smoothing == 0 && c.q.along == 1) return q;
-  const S keep = S(1) - S(c.label_smoothing), even = S(c.label_smoothing) / S(c.classes);
+  const S keep = S(1 - c.label_smoothing), even = S(c.label_smoothing / double(c.classes));
   const int64_t along = c.q.along;
   for (int64_t i = 0; i < c.classes; ++i) {
     const S mass = (q ? keep * q[i * along] : S(0)) + even;
@@ -162,112 +114,31 @@ CROSSENT_LOOP const S* base_row(const Rows& c, int64_t row, const Buffers<S>& ow
   return own.base;
 }
 
-template <class S, class T, Base base>
-CROSSENT_LOOP void loss_of_row(const Rows& c, int64_t row, const S* q, Buffers<S>& own, const Scales<S>& scales) {
-  const T* x = at<const T>(c, c.x, row);
-  T* out = at<T>(c, c.into, row);
-  own.e = exponentials_in(c, out, own);
-  const Target<S> target = target_of<S>(c, row, scales.even);
-  S loss = 0, square = 0;
-  if (target.live && target.known) {
-    if (base == Base::row && c.q.data) q = base_row(c, row, own);
-    const S given = target.y < 0 ? S(0) : logit_at<S, T>(c, x, target.y);  // before it may be overwritten
-    const Stats<S> s = out ? row_stats<S, T, base, true, false>(c, x, q, out, own)
-                           : row_stats<S, T, base, false, false>(c, x, q, out, own);
-    const S z_y = target.y < 0 ? s.m : given;
-    const S upstream = c.upstream.data ? *at<S>(c, c.upstream, row) : S(1);
-    const Factors<S> f =
-        factors_of<S, base>(scales, s, target.own, target.even, target.rows, upstream, z_y);
-    loss = f.loss, square = f.square;
-    if (out) write_gradient<S, T, base>(c, x, q, out, s, f, target, own);
-  } else if (target.live) {
-    loss = square = nan<S>();
-    if (out) fill_row(out, c.classes, loss);
-  } else if (out) {
-    fill_row(out, c.classes, S(0));
-  }
-  if (c.loss.data) *at<S>(c, c.loss, row) = loss;
-  if (c.square.data) *at<S>(c, c.square, row) = square;
-}
-
+// Where the exponentials of row j of those at hand are kept: where its gradient will be, if that has room for them.
 template <class S, class T>
-void walk_losses(const Rows& c, int64_t begin, int64_t end) {
-  Buffers<S> own = buffers_for<S>(c);
-  const Scales<S> scales(c);
-  const bool even = c.label_smoothing != 0 && !c.q.data;
-  if (even && c.class_weight) {
-    const S* q = base_row(c, 0, own);
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::row>(c, row, q, own, scales);
-  } else if (c.q.data) {
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::row>(c, row, nullptr, own, scales);
-  } else if (even) {
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::even>(c, row, nullptr, own, scales);
-  } else {
-    for (int64_t row = begin; row < end; ++row) loss_of_row<S, T, Base::none>(c, row, nullptr, own, scales);
+CROSSENT_INLINE S* exponentials_in(const Rows& c, int64_t j, T* out, const Buffers<S>& own) {
+  if constexpr (std::is_same_v<S, T>) {
+    if (out && c.softcap == 0) return out;
   }
+  return own.e + j * ((c.classes + 15) / 16 * 16);
 }
 
-template <class S>
-CROSSENT_INLINE S lse_of(const Stats<S>& s) {
-  if (s.m == infinity<S>() || s.m == -infinity<S>()) return s.s == s.s ? s.m : s.s;
-  return s.m + log1p_of(s.r());
-}
+// The rows at hand: the numbers of Row, and of their targets, each in an array.
+struct Few {
+  double m[at_once], s[at_once], ties[at_once], d[at_once], own[at_once], rows[at_once], upstream[at_once], z_y[at_once];
+  double loss[at_once], square[at_once], k[at_once], pull[at_once], scale[at_once], spot[at_once];
+  int64_t y[at_once];
+};
 
-template <class S>
-CROSSENT_LOOP void shift_block(const S* z, S* out, int64_t n, S m, S length) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) out[i] = (z[i] - m) - length;
-}
-
-template <class S, class T>
-void walk_softmax(const Rows& c, int64_t begin, int64_t end) {
-  Buffers<S> own = buffers_for<S>(c);
-  for (int64_t row = begin; row < end; ++row) {
-    const T* x = at<const T>(c, c.x, row);
-    T* out = at<T>(c, c.into, row);
-    const bool softmax = c.output == Output::softmax;
-    if (softmax) own.e = exponentials_in(c, out, own);
-    const Stats<S> s = softmax ? row_stats<S, T, Base::none, true, false>(c, x, nullptr, out, own)
-                               : row_stats<S, T, Base::none, false, false>(c, x, nullptr, out, own);
-    const S r = s.m == -infinity<S>() ? nan<S>() : s.r(), length = r == r ? log1p_of(r) : r;
-    for (int64_t i = 0; i < c.classes; i += block) {
-      const int64_t n = c.classes - i < block ? c.classes - i : block;
-      if (softmax) {
-        const S factor = block_scale(own.tops[i / block], s.m) / (1 + r);
-        finish_block<S, T, Base::none>(exponentials_of_block(c, i, own), nullptr, out + i, n, factor, S(0));
-        continue;
-      }
-      const S* z = load_block<S, T>(c, x + i, n, own.logits);
-      shift_block(z, own.logits, n, s.m, length);
-      round_block(own.logits, out + i, n);
-    }
-  }
-}
-
-// The first NaN of a row, else the first maximum: what argmax is everywhere.
-template <class S, class T>
-CROSSENT_INLINE int64_t prediction_of(const Rows& c, const T* x, const Stats<S>& s) {
-  const bool bad = s.s != s.s;
-  for (int64_t i = bad ? 0 : s.first; i < c.classes; ++i) {
-    const S z = logit_at<S, T>(c, x, i);
-    if (bad ? z != z : z == s.m) return i;
-  }
-  return 0;
-}
-
-template <class S, class T>
-void walk_moments(const Rows& c, int64_t begin, int64_t end) {
-  Buffers<S> own = buffers_for<S>(c);
-  for (int64_t row = begin; row < end; ++row) {
-    const T* x = at<const T>(c, c.x, row);
-    const bool moment = c.entropy.data != nullptr;
-    const Stats<S> s = moment ? row_stats<S, T, Base::none, false, true>(c, x, nullptr, nullptr, own)
-                              : row_stats<S, T, Base::none, false, false>(c, x, nullptr, nullptr, own);
-    const S r = s.m == -infinity<S>() ? nan<S>() : s.r();
-    if (c.lse.data) *at<S>(c, c.lse, row) = lse_of(s);
-    if (moment) *at<S>(c, c.entropy, row) = (r == r ? log1p_of(r) : r) - s.u / (1 + r);
-    if (c.confidence.data) *at<S>(c, c.confidence, row) = 1 / (1 + r);
-    if (c.prediction.data) *at<int64_t>(c, c.prediction, row) = prediction_of<S, T>(c, x, s);
+template <Base base, bool plain>
+CROSSENT_LOOP void finish_few(const Rows& c, const Scales& scales, Few& f) {
+  for (int64_t j = 0; j < at_once; j += side) {
+    RowOf<Doubles> row = {};
+    row.m = load(f.m + j), row.s = load(f.s + j), row.ties = load(f.ties + j), row.d = load(f.d + j);
+    row.own = load(f.own + j), row.rows = load(f.rows + j), row.upstream = load(f.upstream + j), row.z_y = load(f.z_y + j);
+    finish_row<base, plain>(c, scales, true, row);
+    store(f.loss + j, row.loss), store(f.square + j, row.square), store(f.k + j, row.k);
+    store(f.pull + j, row.pull), store(f.scale + j, row.scale), store(f.spot + j, row.spot);
   }
 }
 
