@@ -83,13 +83,15 @@ def test_log1p_of_a_number_up_to_1(level: str, dtype: type) -> None:
         assert ulps(elementary(x, 3), np.log1p(x.astype(np.longdouble))) <= 1.1
 
 
-def exact_rows(x: np.ndarray, q: np.ndarray, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Loss and gradient of rows in extended precision, from the formulas alone."""
+def exact_rows(x: np.ndarray, q: np.ndarray, temperature: float = 1.0) -> tuple[np.ndarray, ...]:
+    """Loss, gradient and log-softmax of rows in extended precision, from the formulas alone."""
     z = x.astype(np.longdouble)
     d = (z - z.max(1, keepdims=True)) / np.longdouble(temperature)
     e, q = np.exp(d), q.astype(np.longdouble)
-    loss = q.sum(1) * np.log(e.sum(1)) - (q * d).sum(1)
-    return loss, (q.sum(1, keepdims=True) * e / e.sum(1, keepdims=True) - q) / np.longdouble(temperature)
+    rest = np.where(np.arange(x.shape[1]) == x.argmax(1)[:, None], 0, e).sum(1)
+    loss = q.sum(1) * np.log1p(rest) - (q * d).sum(1)
+    gradient = (q.sum(1, keepdims=True) * e / e.sum(1, keepdims=True) - q) / np.longdouble(temperature)
+    return loss, gradient, d - np.log1p(rest)[:, None]
 
 
 UNIT = {np.float32: 2.0**-24, np.float64: 2.0**-53}
@@ -106,14 +108,14 @@ def off(got: np.ndarray, exact: np.ndarray) -> float:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(40, 2), (40, 3), (40, 21), (40, 130), (20, 1000), (3, 5000), (2, 20_000)])
+@pytest.mark.parametrize("shape", [(40, 2), (40, 21), (20, 130), (10, 1000), (2, 5000)])
 def test_losses_and_gradients_are_right_to_the_last_bits(level: str, dtype: type, shape: tuple[int, int]) -> None:
     """Of improbable classes too, wherever the classes lie, under a temperature and an offset."""
     rng = np.random.default_rng(shape[1])
     y = rng.integers(0, shape[1], shape[0])
     for width, offset, temperature in [(1.0, 0.0, 1.0), (25.0, 0.0, 1.0), (3.0, 1e6, 0.7), (9.0, 3.0, 0.3)]:
         x = (rng.normal(size=shape) * width + offset).astype(dtype)
-        exact, exact_gradient = exact_rows(x, np.eye(shape[1])[y], temperature)
+        exact, exact_gradient, exact_logs = exact_rows(x, np.eye(shape[1])[y], temperature)
         others = np.arange(shape[1]) != y[:, None]  # at the class itself p − 1 may cancel in the reference
         for axis in (1, 0):
             given = x if axis == 1 else np.ascontiguousarray(x.T)
@@ -128,7 +130,7 @@ def test_losses_and_gradients_are_right_to_the_last_bits(level: str, dtype: type
             assert off(loss, exact) <= 3
             assert off(turned[0][others], exact_gradient[others]) <= 6
             assert off(turned[1][others], probability[others]) <= 4
-            assert off(turned[2][others], np.log(probability[others])) <= 4
+            assert off(turned[2], exact_logs) <= 4
 
 
 @pytest.mark.parametrize("level", LEVELS)

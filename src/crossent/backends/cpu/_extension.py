@@ -138,8 +138,8 @@ def ready() -> Any:
 def empty_cache() -> int:
     """Give memory of large results, kept for the next ones of their size, back to the system.
 
-    The memory of a result of a mebibyte or more is kept when nothing refers to it any longer: the last few blocks, at most
-    eight and 1 GiB in all, or a single one where that is larger.
+    The memory of a result of a mebibyte or more is kept when nothing refers to it any longer: the last few blocks, at
+    most eight and 1 GiB in all, or a single one where that is larger.
 
     Returns
     -------

@@ -36,7 +36,7 @@ CROSSENT_LOOP void take_lanes(const Tile<S>& t, int64_t classes, int64_t j, cons
       V others = {}, at_tops = {};
       const V product = q == 0 ? V{} : q * half_d, left = (q * half_d - product) + q * gap.rest / 2;
       s_t.add(product);
-      t_rest += left == left ? left : V{};  // of infinities nothing is left
+      t_rest += gap.value > -infinity<S>() ? left : V{};  // of an infinity nothing is left
       tops.add_others(others, q), tops.add_tops(at_tops, q);
       w.add(others), own.add(at_tops);
     }

@@ -112,7 +112,7 @@ CROSSENT_LOOP Sums sums_of(const T* x, const S* rest, const S* q, S* e_out, int6
     if (base == Base::even) p.d += live ? half_d : V{};
     if (base == Base::row) {
       p.t += q_z == 0 ? V{} : q_z * half_d;
-      p.t_rest += gap.rest == gap.rest ? q_z * gap.rest : V{};  // of infinities nothing is left
+      p.t_rest += gap.value > -infinity<S>() ? q_z * gap.rest : V{};  // of an infinity nothing is left
       tops.add_others(p.w, q_z);
       tops.add_tops(p.own, q_z);
     }
