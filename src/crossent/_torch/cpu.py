@@ -24,6 +24,9 @@ from ..backends import agnostic, cpu
 from . import differentiable, float64, functions, state
 from .tied import Again, product, tied, versions
 
+FLOAT64 = np.dtype(np.float64)
+ZERO = np.zeros(())
+
 
 def serves(x: Tensor, *others: Array) -> bool:
     """Whether x is an eager tensor on the CPU, which nothing watches, and the only one differentiated."""
@@ -107,20 +110,21 @@ def _part(rows: Rows, index: Array) -> Rows:
 
 def _reduced(rows: Rows, loss: Tensor, square: Tensor | None) -> Array:
     """The reduced loss; sums over rows are in float64, as the kernels' own are."""
-    host = _host(rows, np.dtype(np.float64))
+    if rows.options.reduction == "none" and square is None:
+        return loss if loss.dtype == rows.dtype else loss.to(rows.dtype)
+    host = _host(rows, FLOAT64)
     seen, squares = (None if part is None else values(part) for part in (loss, square))
     if rows.options.reduction != "none":
         seen, squares = (None if part is None else part.astype(np.float64) for part in (seen, squares))
-    elif square is None:
-        return loss.to(rows.dtype)
     with np.errstate(all="ignore"):
         return torch.as_tensor(_reduction.reduce_rows(host, seen, squares)).to(rows.dtype)
 
 
 def _scales(rows: Rows) -> tuple[float, float]:
     """What each row's loss and each row's lse² are multiplied by in the reduced loss; see _reduction.scales."""
-    batch = tuple(rows.x.shape[:-1])
-    stand_in = np.broadcast_to(np.zeros(()), batch)
+    if rows.options.reduction != "mean":
+        return 1.0, rows.options.z_loss
+    stand_in = np.broadcast_to(ZERO, tuple(rows.x.shape[:-1]))
     with np.errstate(all="ignore"):
         own, squares = _reduction.scales(_host(rows, stand_in.dtype), stand_in)
     return float(own), float(squares)
