@@ -26,6 +26,7 @@ EXPORTS = {
     "cross_entropy_with_grad",
     "empty_cache",
     "errors",
+    "focal_loss",
     "get_num_threads",
     "integrations",
     "linear_cross_entropy",
@@ -39,6 +40,7 @@ EXPORTS = {
     "predict",
     "row_stats",
     "set_num_threads",
+    "sigmoid_focal_loss",
     "softmax",
     "tour",
 }
@@ -65,7 +67,7 @@ LEVELS = [
     {"_torch.short", "_torch.softmax", "_torch.ways", "_torch.linear_compiled"},
     {"_torch.linear"},
     {"_ways"},
-    {"softmax", "losses", "binary", "linear"},
+    {"softmax", "losses", "binary", "focal", "linear"},
     {"nn", "models"},
     {"bench", "classify", "tour", "checks", "integrations", "score"},
     {"", "cli", "__main__"},
@@ -134,6 +136,7 @@ def test_exports() -> None:
         "losses",
         "linear",
         "binary",
+        "focal",
         "backends",
         "bench",
         "classify",
@@ -215,6 +218,8 @@ def test_unknown_names_raise() -> None:
         call_options.StatsOptions,
         call_options.BinaryOptions,
         call_options.ProbabilityOptions,
+        call_options.FocalOptions,
+        call_options.SigmoidFocalOptions,
     ],
 )
 def test_every_option_has_a_default_and_every_signature_shows_it(allowed: type) -> None:

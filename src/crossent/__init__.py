@@ -11,6 +11,8 @@ from .backends.cpu._extension import get_num_threads as get_num_threads
 from .backends.cpu._extension import set_num_threads as set_num_threads
 from .binary import binary_cross_entropy as binary_cross_entropy
 from .binary import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .focal import focal_loss as focal_loss
+from .focal import sigmoid_focal_loss as sigmoid_focal_loss
 from .linear import LinearGradients as LinearGradients
 from .linear import linear_cross_entropy as linear_cross_entropy
 from .linear import linear_cross_entropy_with_grad as linear_cross_entropy_with_grad

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,16 @@ import numpy as np
 from . import _functions, _reduction
 from ._call.arrays import is_jax, is_numpy, is_torch, move_axis, scalar
 from ._call.canonical import Elements, Layer, Rows, RowStats
-from ._call.options import BinaryOptions, LinearLossOptions, LinearOptions, LinearStatsOptions, LossOptions, validated
+from ._call.options import (
+    BinaryOptions,
+    FocalOptions,
+    LinearLossOptions,
+    LinearOptions,
+    LinearStatsOptions,
+    LossOptions,
+    SigmoidFocalOptions,
+    validated,
+)
 from ._definition import Array, namespace
 from ._door import layer as layers
 from ._door import rows as door
@@ -127,6 +137,29 @@ def nll(rows: Rows) -> Array:
     with quiet(rows.x):
         loss = torch_way().nll(rows) if is_torch(rows.x) else agnostic.nll(rows)
         return _reduction.reduce_rows(rows, loss, None)
+
+
+def focal_loss(input: Array, target: Array, weight: Array, given: Given) -> Array:
+    """See crossent.focal_loss; α has no part in the mean's divisor."""
+    name = "focal_loss"
+    options = validated(name, weight, given, FocalOptions)
+    with alone(input):
+        rows = door.rows(name, input, target, options)
+    with quiet(rows.x):
+        loss = agnostic.focal_loss(door.with_alpha(name, rows), rules(rows.x))
+        return _reduction.reduce_rows(rows, loss, None)
+
+
+def sigmoid_focal_loss(input: Array, target: Array, weight: Array, given: Given) -> Array:
+    """See crossent.sigmoid_focal_loss."""
+    name = "sigmoid_focal_loss"
+    options = validated(name, weight, given, SigmoidFocalOptions)
+    options = dataclasses.replace(options, alpha=door.share_of_positives(name, options.alpha))
+    with alone(input):
+        call = door.binary(name, input, target, options)
+    with quiet(call.x):
+        loss = agnostic.sigmoid_focal_loss(call, rules(call.x))
+        return _reduction.reduce_elements(loss, call.options, call.dtype)
 
 
 def statistics(rows: Rows) -> RowStats:

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import binary, linear, losses
+from . import binary, focal, linear, losses
 from ._call.arrays import as_array, like
-from ._call.options import BinaryOptions, LinearLossOptions, LossOptions, NLLOptions, ProbabilityOptions, validated
+from ._call.options import (
+    BinaryOptions,
+    FocalOptions,
+    LinearLossOptions,
+    LossOptions,
+    NLLOptions,
+    ProbabilityOptions,
+    SigmoidFocalOptions,
+    validated,
+)
 from ._call.refused import WAY, refuse_proxy
+from ._door.rows import share_of_positives
 from ._door.targets import warn
 from .errors import MissingDependencyError, TracingError
 from .softmax import log_softmax, softmax
@@ -24,9 +34,11 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "FocalLoss",
     "LinearCrossEntropyLoss",
     "LogSoftmax",
     "NLLLoss",
+    "SigmoidFocalLoss",
     "Softmax",
 ]
 
@@ -360,6 +372,105 @@ class BCEWithLogitsLoss(_Options, torch.nn.BCEWithLogitsLoss):
         own: dict[str, Any] = {"reduction": self.reduction, "pos_weight": self.pos_weight}
         given = {**own, **self.extras, **batch}
         value: Tensor = binary.binary_cross_entropy_with_logits(input, target, self.weight, **given)
+        return value
+
+
+class FocalLoss(_Options, torch.nn.Module):
+    """The module of `crossent.focal_loss`.
+
+    loss = Σ q·(1 − p)^γ·(−log p)
+
+    Parameters
+    ----------
+    weight
+        One weight a class, a buffer of the module.
+    alpha
+        A factor, or one a class, a buffer of the module.
+    gamma
+        γ.
+    extras
+        The other options of `crossent.focal_loss`; sample_weight, denominator and where are given to the call.
+
+    Raises
+    ------
+    OptionError
+        For an option outside its range, when the module is made.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> crossent.nn.FocalLoss(gamma=2.0)(torch.tensor([[2.0, 1.0, 0.1]]), torch.tensor([0]))
+    tensor(0.0485)
+
+    References
+    ----------
+    See `crossent.focal_loss`.
+    """
+
+    def __init__(self, weight: Any = None, alpha: Any = None, gamma: float = 2.0, **extras: Any) -> None:
+        super().__init__()
+        self.register_buffer("weight", _buffer(weight, "weight"))
+        self.register_buffer("alpha", _buffer(alpha, "alpha"))
+        self._keep({"gamma": gamma, **extras}, FocalOptions)
+
+    def forward(self, input: Tensor, target: Tensor, **batch: Unpack[FocalOptions]) -> Tensor:
+        """The loss of a batch; see `crossent.focal_loss`."""
+        if type(input) is not Tensor:
+            refuse_proxy(input, "input")
+        given: dict[str, Any] = {"alpha": self.alpha, **self.extras, **batch}
+        value: Tensor = focal.focal_loss(input, target, self.weight, **given)
+        return value
+
+
+class SigmoidFocalLoss(_Options, torch.nn.Module):
+    """The module of `crossent.sigmoid_focal_loss`, with torchvision's defaults.
+
+    loss = α_y·(1 − p_y)^γ·(−log p_y)
+
+    Parameters
+    ----------
+    weight
+        A factor for each element, or a shape that broadcasts to input; a buffer of the module.
+    alpha, gamma, reduction
+        As in `torchvision.ops.sigmoid_focal_loss`.
+    extras
+        The other options of `crossent.sigmoid_focal_loss`; sample_weight and denominator are given to the call.
+
+    Raises
+    ------
+    OptionError
+        For an option outside its range, when the module is made.
+
+    Examples
+    --------
+    >>> import torch, crossent
+    >>> crossent.nn.SigmoidFocalLoss(reduction="sum")(torch.tensor([2.0]), torch.tensor([0.0]))
+    tensor(1.2376)
+
+    References
+    ----------
+    See `crossent.sigmoid_focal_loss`.
+    """
+
+    def __init__(
+        self,
+        weight: Any = None,
+        alpha: float | None = 0.25,
+        gamma: float = 2.0,
+        reduction: str = "none",
+        **extras: Any,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", _buffer(weight, "weight"))
+        own = {"alpha": share_of_positives(type(self).__name__, alpha), "gamma": gamma, "reduction": reduction}
+        self._keep({**own, **extras}, SigmoidFocalOptions)
+
+    def forward(self, input: Tensor, target: Tensor, **batch: Unpack[SigmoidFocalOptions]) -> Tensor:
+        """The loss of a batch of logits; see `crossent.sigmoid_focal_loss`."""
+        if type(input) is not Tensor:
+            refuse_proxy(input, "input")
+        given: dict[str, Any] = {**self.extras, **batch}
+        value: Tensor = focal.sigmoid_focal_loss(input, target, self.weight, **given)
         return value
 
 

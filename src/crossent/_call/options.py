@@ -52,6 +52,16 @@ class NLLOptions(TypedDict, total=False):
     check: bool | str
 
 
+class FocalOptions(NLLOptions, total=False):
+    """The same of `focal_loss`."""
+
+    alpha: Array
+    gamma: float
+    label_smoothing: float
+    where: Array
+    temperature: float
+
+
 class StatsOptions(TypedDict, total=False):
     """The same of `row_stats`."""
 
@@ -125,6 +135,22 @@ class BinaryOptions(ProbabilityOptions, total=False):
     temperature: float
 
 
+class SigmoidFocalOptions(TypedDict, total=False):
+    """The same of `sigmoid_focal_loss`."""
+
+    alpha: float | None
+    gamma: float
+    reduction: str
+    label_smoothing: float
+    ignore_index: int | None
+    sample_weight: Array
+    temperature: float
+    denominator: Array
+    on_empty: str
+    dtype: Any
+    check: bool | str
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What every loss takes; `validated` has checked the ranges."""
@@ -152,6 +178,8 @@ class Options:
     recompute: bool = True
     return_stats: bool = False
     poly1_epsilon: float = 0.0
+    alpha: Array = None  # 0.25 in sigmoid_focal_loss, unless given
+    gamma: float = 2.0
 
     @property
     def asked(self) -> frozenset[str]:
@@ -171,10 +199,11 @@ AROUND = frozenset((
 ))  # fmt: skip
 TAKEN_BY_ROOMS = [(field.name, field.default) for field in dataclasses.fields(Options) if field.name not in AROUND]
 
-# what has another default in some functions: torch's binary losses ignore nothing
+# what has another default in some functions: torch's binary losses ignore nothing, torchvision's reduces nothing
 DEFAULTS: dict[type, dict[str, Any]] = {
     ProbabilityOptions: {"ignore_index": None},
     BinaryOptions: {"ignore_index": None},
+    SigmoidFocalOptions: {"ignore_index": None, "reduction": "none", "alpha": 0.25},
 }
 
 CHOICES: dict[str, tuple[object, ...]] = {
@@ -196,6 +225,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "logit_scale": (lambda v: 0 < v < math.inf, "a positive number"),
     "temperature": (lambda v: 0 < v < math.inf, "a positive number"),
     "poly1_epsilon": (lambda v: -math.inf < v < math.inf, "a finite number"),
+    "gamma": (lambda v: 0 <= v < math.inf, "0 or a positive number"),
     "ignore_index": (lambda v: -(2**63) <= operator.index(v) < 2**63, "an integer of at most 64 bits"),
     "shift": (lambda v: type(v) is int and v >= 0, "0 or a positive whole number"),
     "chunk_size": (lambda v: v is None or (type(v) is int and v > 0), "None or a positive whole number of rows"),

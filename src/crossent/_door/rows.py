@@ -138,6 +138,42 @@ def class_weight(function: str, x: Array, weight: Any, classes: int, dtype: Any,
     return weight
 
 
+def with_alpha(function: str, rows: Rows) -> Rows:
+    """The same rows with the α of a focal loss, a number or one a class, in their class weights."""
+    alpha, classes = rows.options.alpha, int(rows.x.shape[-1])
+    if alpha is None:
+        return rows
+    xp = namespace(rows.x)
+    if isinstance(alpha, (int, float)):  # made of the library's own, for graphs
+        alpha = xp.full((classes,), float(alpha), dtype=rows.sum_dtype, device=getattr(rows.x, "device", None))
+    alpha = as_real(like(rows.x, alpha, "alpha"), rows.sum_dtype, "alpha")
+    if tuple(alpha.shape) not in ((), (classes,)):
+        text = f"{function}: alpha has shape {tuple(alpha.shape)}, but input has {classes} classes"
+        raise ShapeError(f"{text}: expected a number or ({classes},), one factor a class")
+    if readable(alpha) and not _are_factors(values(alpha)):
+        text = f"{function}: alpha holds a number that is negative or not finite"
+        raise OptionError(f"{text}: expected factors of 0 or more, or None for none")
+    alpha = xp.broadcast_to(alpha, (classes,))
+    return rows._replace(weight=alpha if rows.weight is None else alpha * rows.weight)
+
+
+def _are_factors(x: Array) -> bool:
+    """Whether all numbers are 0 or more, and finite."""
+    return bool(namespace(x).all((x >= 0) & (x < math.inf)))
+
+
+def share_of_positives(function: str, alpha: Any) -> float | None:
+    """The α of a binary focal loss as Python's number; None or a negative one is none, as in torchvision."""
+    try:
+        number = alpha if alpha is None or isinstance(alpha, (int, float)) else alpha.item()
+        if number is None or -math.inf < number <= 1:
+            return number
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        pass
+    text = f"{function}: alpha={alpha!r}, expected a number from 0 to 1, the share of the positive class"
+    raise OptionError(f"{text}; None or a negative number switches it off")
+
+
 def as_real(x: Array, dtype: Any, name: str) -> Array:
     """Real numbers in the sums' dtype."""
     if dtype_name(x.dtype) not in (*FLOATS, *INTEGERS, "bool"):
@@ -261,11 +297,11 @@ def binary(function: str, input: Any, target: Any, options: Options) -> Elements
     sum_dtype, dtype = result_dtype(x, options.dtype, loss=True)
     target = as_real(target, sum_dtype, "target")
     share = sample_weights(function, x, options.sample_weight, tuple(x.shape), sum_dtype)
-    neutral = 0.0 if function == "binary_cross_entropy_with_logits" else 0.5
+    neutral = 0.5 if function == "binary_cross_entropy" else 0.0
     x, target, share = counted(x, target, options, share, neutral)
     if options.check is not False:
         check_unit_interval(call, "target", target, "labels are 0 or 1, or probabilities; rescale them")
-        if function == "binary_cross_entropy_with_logits":
+        if function != "binary_cross_entropy":
             misuse.look_at_elements(call, x)
     weight = _broadcast(
         call, x, options.weight, "weight", sum_dtype, "one for each element, or a shape that broadcasts"

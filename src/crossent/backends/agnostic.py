@@ -243,6 +243,46 @@ def binary_cross_entropy_with_gradient(b: Elements, *, wanted: bool = True) -> t
     return loss, like(result, b.y)
 
 
+def _focus(rest: Array, gamma: float) -> Array | float:
+    """rest^γ, rest = 1 − p; 0 with derivatives of 0 where p = 1, though those of rest^γ alone be infinite for γ < 2."""
+    if gamma == 0:
+        return 1.0
+    xp = namespace(rest)
+    return xp.where(rest == 0, 0.0, xp.where(rest == 0, 1.0, rest) ** gamma)
+
+
+def _weighted(q: Array, loss: Array) -> Array:
+    """q·loss with 0·∞ = 0, and loss as the derivative by q where q is 0 too."""
+    return q * namespace(q).where((q == 0) & (loss == math.inf), 0.0, loss)
+
+
+def focal_loss(rows: Rows, rules: Any) -> Array:
+    """Σ q·(1 − p)^γ·(−log p) of each row; 1 − p = −expm1(log p), exact at p → 1. Where p = 0 its power is constant."""
+    xp = namespace(rows.x)
+    x = inputs(rows)
+    z = wide(logits(x, rows, rules))
+    log_p = rules.log_softmax(z)
+    q = target(rows, plain_target(rows, z))
+    rest = xp.where(log_p == -math.inf, 1.0, -xp.expm1(xp.where(log_p == -math.inf, -1.0, log_p)))
+    return like(xp.sum(_weighted(q, -log_p * _focus(rest, rows.options.gamma)), axis=-1), x)
+
+
+FAR = 1e4  # beyond it a probability is 0 or 1 in every dtype
+
+
+def sigmoid_focal_loss(b: Elements, rules: Any) -> Array:
+    """α_y·(1 − p_y)^γ·loss of each element; 1 − p_y = y·σ(−x) + (1 − y)·σ(x), each σ the exp of a binary loss."""
+    xp = namespace(b.x)
+    z, y, other = _binary_parts(b._replace(weight=None), rules)
+    z, one, zero = wide(z), xp.ones_like(y), xp.zeros_like(y)
+    held = xp.where(z > FAR, FAR, xp.where(z < -FAR, -FAR, z))
+    rest = y * xp.exp(-rules.binary_loss(held, zero, one)) + other * xp.exp(-rules.binary_loss(held, one, zero))
+    loss = rules.binary_loss(z, y, other) * _focus(rest, b.options.gamma)
+    alpha = b.options.alpha
+    share = one if alpha is None or alpha < 0 else alpha * y + (1 - alpha) * other
+    return like(_weighted(share if b.weight is None else share * b.weight, loss), b.y)
+
+
 LOWEST = math.exp(-100)  # torch holds log p above −100: a smaller probability is a rounded one
 STEEPEST = 1e12  # and its derivative below this
 
