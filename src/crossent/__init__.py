@@ -30,6 +30,7 @@ from .softmax import softmax as softmax
 
 if TYPE_CHECKING:
     from . import checks as checks
+    from . import distributed as distributed
     from . import integrations as integrations
     from . import models as models
     from . import nn as nn
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # What needs PyTorch or scikit-learn is imported when it is first used.
-_LAZY = dict.fromkeys(("checks", "integrations", "models", "nn", "tour"), "")
+_LAZY = dict.fromkeys(("checks", "distributed", "integrations", "models", "nn", "tour"), "")
 _LAZY["SoftmaxClassifier"] = "crossent.classify.estimator"
 
 

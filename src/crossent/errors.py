@@ -18,6 +18,7 @@ __all__ = [
     "ModelError",
     "OptionError",
     "ProbabilityError",
+    "RankError",
     "RunFolderError",
     "ShapeError",
     "TracingError",
@@ -83,6 +84,10 @@ class DataError(CrossentError, ValueError):
 
 class RunFolderError(CrossentError, OSError):
     """A run folder that is missing, incomplete or not written by crossent."""
+
+
+class RankError(CrossentError, RuntimeError):
+    """Ranks of a process group that disagree about a call, or one of them that has left it."""
 
 
 class MisuseWarning(UserWarning):
