@@ -21,7 +21,7 @@ from crossent.backends import cpu
 
 needs_kernels = pytest.mark.skipif(not cpu.built(), reason="the kernels are not built")
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks as Unix has them")
-LONG = np.broadcast_to(np.linspace(-1, 1, 1000, dtype=np.float32), (100_000, 1000))  # no memory, much work
+LONG = np.broadcast_to(np.linspace(-1, 1, 1000, dtype=np.float32), (800_000, 1000))  # no memory, much work
 
 
 @needs_kernels
