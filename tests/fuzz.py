@@ -44,8 +44,8 @@ class Call:
 
     def __init__(self, seed: int) -> None:
         self.random = random = np.random.default_rng(seed)
-        self.library = str(random.choice(["numpy", "torch"]))
-        self.dtype = str(random.choice(DTYPES[self.library]))
+        self.package = str(random.choice(["numpy", "torch"]))
+        self.dtype = str(random.choice(DTYPES[self.package]))
         ndim = int(random.integers(1, 5))
         shape = [int(random.choice([1, 2, 3, 5, 8, 17, 33])) for _ in range(ndim)]
         self.axis = int(random.integers(-ndim, ndim))
@@ -69,7 +69,7 @@ class Call:
             array = torch.as_tensor(values).to(getattr(torch, self.dtype))
         array = self.laid_out(array)
         exact = array.double().numpy().copy()
-        return (array if self.library == "torch" else self.reversed(array)), exact
+        return (array if self.package == "torch" else self.reversed(array)), exact
 
     def laid_out(self, array: torch.Tensor) -> torch.Tensor:
         """The same numbers with other strides: transposed, with gaps, unaligned, repeated along an axis."""
@@ -124,10 +124,10 @@ class Call:
     def plain(self, x: Any, exact: np.ndarray) -> None:
         """softmax, log_softmax, logsumexp; on torch the gradient too."""
         cotangent = None
-        if self.library == "torch":
+        if self.package == "torch":
             x = x.requires_grad_()
         value = getattr(crossent, self.function)(x, axis=self.axis)
-        if self.library == "torch":
+        if self.package == "torch":
             cotangent = torch.as_tensor(self.random.normal(size=tuple(value.shape))).to(value.dtype)
             value.backward(cotangent)
         known = {"cotangent": None if cotangent is None else cotangent.double().numpy()}
@@ -144,12 +144,12 @@ class Call:
         batch = (*self.shape[:axis], *self.shape[axis + 1 :])
         target: np.ndarray = self.random.integers(0, self.shape[axis], size=batch)
         target = np.where(self.random.random(batch) < 0.2, -100, target)
-        given = torch.as_tensor(target) if self.library == "torch" else target
-        if self.library == "torch":
+        given = torch.as_tensor(target) if self.package == "torch" else target
+        if self.package == "torch":
             x = x.requires_grad_()
         value = crossent.cross_entropy(x, given, axis=axis, check=False, **options)
         cotangent = None
-        if self.library == "torch":
+        if self.package == "torch":
             cotangent = torch.as_tensor(self.random.normal(size=tuple(value.shape))).to(value.dtype)
             value.backward(cotangent)
             cotangent = cotangent.double().numpy()
@@ -159,14 +159,14 @@ class Call:
     def compare(self, value: Any, expected: oracle.Result, x: Any) -> None:
         """The value, and the gradient where there is one."""
         result = str(value.dtype).removeprefix("torch.")
-        plain = value.detach().double().numpy() if self.library == "torch" else value
+        plain = value.detach().double().numpy() if self.package == "torch" else value
         close(plain, expected.value, expected.value_scale, result, oracle.sum_dtype(self.dtype))
-        if self.library == "torch":
+        if self.package == "torch":
             gradient = x.grad.double().numpy()
             close(gradient, expected.gradient, expected.gradient_scale, self.dtype, oracle.sum_dtype(self.dtype))
 
     def __str__(self) -> str:
-        return f"{self.function} of {self.library} {self.dtype} {self.shape} along {self.axis}, {self.threads} threads"
+        return f"{self.function} of {self.package} {self.dtype} {self.shape} along {self.axis}, {self.threads} threads"
 
 
 def close(ours: Any, expected: np.ndarray, scale: np.ndarray, dtype: str, sums: str) -> None:
