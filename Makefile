@@ -31,7 +31,7 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev-all]' --constraint constraints.txt
-	$(BIN)/python -m pytest -q -n $(JOBS) -m ''
+	HYPOTHESIS_PROFILE=dev $(BIN)/python -m pytest -q -n $(JOBS) -m ''
 
 TORCH ?= 2.14.1
 OTHER := .venv-torch-$(TORCH)

@@ -510,3 +510,16 @@ def test_random_layouts(outer: int, classes: int, inner: int, last: bool, data: 
     np.testing.assert_allclose(
         np.moveaxis(crossent.log_softmax(x, axis), axis, -1), crossent.log_softmax(copy), rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["rows", "columns"])
+@pytest.mark.parametrize("classes", [2, 17, 1000, 5000])
+@pytest.mark.parametrize("smoothing", [0.1, 1.0])
+def test_a_sum_over_classes_that_float32_does_not_hold_is_no_infinite_loss(classes, smoothing, transposed) -> None:
+    for large in (1.8e35, 2.6e38, 3e38):
+        x = np.random.default_rng(0).normal(size=(4, classes)).astype(np.float32)
+        x[:, 0] = large
+        y, options = np.full(4, 1), {"label_smoothing": smoothing, "reduction": "none"}
+        exact = crossent.cross_entropy(x.astype(np.float64), y, **options)
+        given = np.asfortranarray(x) if transposed else x
+        np.testing.assert_allclose(crossent.cross_entropy(given, y, **options), exact, rtol=1e-6)

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossent.classify import data, preprocessing
+from crossent.classify.numbers import number_of
 from crossent.classify.reading.flags import reading_options
+from crossent.classify.reading.header import has_header
 from crossent.classify.sources import read
 from crossent.errors import DataError
 
@@ -53,6 +55,29 @@ def test_every_file_has_its_answer():
     assert {path.name for path in FOLDER.iterdir() if path.name not in FILES} == {f"{name}.json" for name in FILES}
 
 
+@pytest.mark.parametrize(
+    ("first", "names"),
+    [
+        (["0", "1", "2", "label"], True),  # a DataFrame that was given no names
+        (["1", "2", "3", "label"], True),
+        (["place", "1990", "1991", "1992"], True),
+        (["kind", "400.5", "402", "403.5"], True),
+        (["20", "2019", "2020"], False),
+        (["2019", "2020", "kind"], True),
+        (["2019", "2021", "kind"], False),
+        (["0", "1", "no"], False),
+        (["17", "140", "no"], False),
+        (["17", "4.5", "yes"], False),
+        (["20", "30", "120", "no"], False),
+    ],
+    ids=str,
+)
+def test_numbers_name_columns_only_in_a_row_of_their_own(first, names) -> None:
+    words = [number_of(cell) is None for cell in first]
+    rows = [["yes" if word else str(25 + index) for word in words] for index in range(12)]
+    assert has_header([first, *rows]) is names
+
+
 WORDS = ["red", "blue", "white, dark", "a;b", "x|y", "it's", 'say "hi"', "NA", "", "two words", "ÅÖ", "1a", "007"]
 
 
@@ -73,6 +98,7 @@ def test_what_csv_writes_is_read_back(tmp_path_factory, separator, encoding, end
         "label": lambda: random.choice(["yes", "no", "maybe, so"]),
     }
     rows = [[cells[kind]() for kind in ["whole", *kinds, "label"]] for _ in range(random.randint(8, 40))]
+    rows[-1][-1] = rows[0][-1]  # a word found nowhere else may as well be a name
     text = io.StringIO()
     writer = csv.writer(text, delimiter=separator, lineterminator=end)
     writer.writerows([[f"name {place}" for place in range(len(kinds) + 2)], *rows][not header :])

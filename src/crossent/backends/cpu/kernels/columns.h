@@ -30,7 +30,7 @@ CROSSENT_LOOP void take_lanes(const Tile<S>& t, int64_t classes, int64_t j, cons
     const Tops<S> tops(z, m);
     tops.add_others(sum, e);
     tops.add_tops(ties, all(S(1)));
-    if (base == Base::even) half_sum += half_d;
+    if (base == Base::even) half_sum += half_d / S(spare);
     if (base == Base::row) {
       const V q = load(t.q + j + k * t.width);
       V others = {}, at_tops = {};
@@ -79,7 +79,7 @@ CROSSENT_LOOP void finish_tile(const Rows& c, const Scales& scales, bool indexed
     RowOf<Doubles> f = {};
     f.m = load(t.m + j), f.s = load(t.s + j), f.ties = load(t.ties + j), f.own = load(t.own + j), f.rows = load(t.rows + j);
     f.upstream = load(t.upstream + j), f.z_y = load(t.z_y + j);
-    if (base == Base::even) f.d = load(t.d + j);
+    if (base == Base::even) f.d = load(t.d + j) * spare;
     if (base == Base::row) {
       const Doubles below = load(t.left + j), at_tops = load(t.w + j);
       f.t = load(t.t + j), f.w = below + at_tops, f.held = load(t.held + j), f.rest = below + (at_tops - f.held);

@@ -21,6 +21,7 @@ using crossent::Rows;
 constexpr int64_t block = 2048;
 constexpr int64_t together = 4;  // vectors that are worked on at once
 constexpr int64_t chunk = 16;     // vectors that are summed before their sum goes to a Total
+constexpr double spare = 64;      // z − m is divided by it where it is summed over all classes: each fits, their sum may not
 
 // What q holds besides the mass of a class index: nothing, the same for every class, or a row of numbers.
 enum class Base { none, even, row };
@@ -109,7 +110,7 @@ CROSSENT_LOOP Sums sums_of(const T* x, const S* rest, const S* q, S* e_out, int6
     tops.add_others(p.s, e);
     tops.count(ties);
     const V half_d = z / 2 - half_m;
-    if (base == Base::even) p.d += live ? half_d : V{};
+    if (base == Base::even) p.d += live ? half_d / S(spare) : V{};
     if (base == Base::row) {
       p.t += q_z == 0 ? V{} : q_z * half_d;
       p.t_rest += gap.value > -infinity<S>() ? q_z * gap.rest : V{};  // of an infinity nothing is left
@@ -166,7 +167,7 @@ CROSSENT_LOOP Sums sums_of(const T* x, const S* rest, const S* q, S* e_out, int6
   sum_up(p, 2);
   Sums out;
   out.s = s.value(), out.ties = m == -infinity<S>() ? 0 : double(ties.value(seen));
-  if (base == Base::even) out.d = d.value();
+  if (base == Base::even) out.d = d.value() * spare;
   if (base == Base::row) out.t = t.value(), out.w = w.value(), out.own = own.value();
   if (moment) out.u = u.value();
   return out;
