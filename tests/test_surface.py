@@ -59,6 +59,7 @@ LEVELS = [
         "backends.cpu",
         "backends.cpu._extension",
         "backends.cpu._views",
+        "backends.cpu.plain",
         "backends.room",
     },
     {"_door.rows"},

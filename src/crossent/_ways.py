@@ -25,10 +25,12 @@ from ._call.options import (
 )
 from ._definition import Array, namespace
 from ._door import layer as layers
+from ._door import misuse
 from ._door import rows as door
 from ._linear import passes
 from ._linear.layer import unattached, value_and_gradients, whole
 from .backends import agnostic, cpu
+from .backends.cpu import plain
 from .backends.room import Functions, Room
 from .backends.room import statistics as told
 
@@ -88,13 +90,25 @@ def exporting(x: Array) -> bool:
 
 def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> Array:
     """See crossent.cross_entropy."""
-    if weight is None and is_torch(input):
-        value = (_torch_ways or torch_way()).short.cross_entropy(input, target, given)
+    if is_torch(input):
+        value = (_torch_ways or torch_way()).short.cross_entropy(input, target, weight, given)
         if value is not None:
             return value
+    elif type(input) is np.ndarray and (made := _plain("cross_entropy", input, target, weight, given)):
+        return made[0]
     options = validated("cross_entropy", weight, given, LossOptions)
     with alone(input):
         return reduced(door.rows("cross_entropy", input, target, options))
+
+
+def _plain(
+    function: str, x: Array, y: Array, weight: Array, given: Given, *, wanted: bool = False
+) -> tuple[Array, Array] | None:
+    """(the loss, its derivative by x if wanted) of a plain call of NumPy's arrays, else None."""
+    made = plain.loss(x, y, weight, given, wanted=wanted)
+    if made is not None:
+        misuse.look_afterwards(function, x, y, given, weight)
+    return made
 
 
 def reduced(rows: Rows) -> Array:
@@ -109,10 +123,13 @@ def reduced(rows: Rows) -> Array:
 def cross_entropy_with_grad(input: Array, target: Array, weight: Array, given: Given) -> tuple[Array, Array]:
     """See crossent.cross_entropy_with_grad."""
     name, torch_tensors = "cross_entropy_with_grad", is_torch(input)
-    if weight is None and torch_tensors:
-        made: tuple[Array, Array] | None = torch_way().short.with_gradient(input, target, given)
-        if made is not None:
-            return made
+    made: tuple[Array, Array] | None = None
+    if torch_tensors:
+        made = torch_way().short.with_gradient(input, target, weight, given)
+    elif type(input) is np.ndarray:
+        made = _plain(name, input, target, weight, given, wanted=True)
+    if made is not None:
+        return made
     with alone(input):
         rows = door.rows(name, input, target, validated(name, weight, given, LossOptions))
         value, gradient = torch_way().cross_entropy_with_gradient(rows) if torch_tensors else _with_gradient(rows)

@@ -36,7 +36,7 @@ def is_numpy(x: Array) -> bool:
 
 def is_jax(x: Array) -> bool:
     """Whether x is a JAX array or tracer, without importing JAX."""
-    return not is_torch(x) and "jax" in sys.modules and bool(array_api_compat.is_jax_array(x))
+    return "jax" in sys.modules and not is_numpy(x) and not is_torch(x) and bool(array_api_compat.is_jax_array(x))
 
 
 def describe(x: Array) -> str:
@@ -78,6 +78,8 @@ def _checked(array: Array, x: Any, name: str) -> Array:
 
 def values(x: Array) -> Array:
     """The numbers of a readable array, to look at: NumPy's view for torch and JAX, without history or staging."""
+    if type(x) is np.ndarray:
+        return x
     if is_torch(x):
         x = x.detach()
         x = x.float() if dtype_name(x.dtype) == "bfloat16" else x
@@ -126,6 +128,8 @@ def _cast(x: Array) -> str:
 def like(x: Array, other: Any, name: str) -> Array:
     """`other` as an array of x's library on x's device: NumPy arrays, lists and numbers are taken over."""
     other = as_array(other, name)
+    if type(other) is type(x) is np.ndarray:
+        return other
     if type(other) is type(x) or (is_torch(x) and is_torch(other)) or namespace(other) is namespace(x):
         _check_device(x, other, name)
         return other
@@ -183,4 +187,7 @@ def _on_host(x: Array) -> bool:
 
 def readable(*arrays: Array) -> bool:
     """Whether values may be looked at: no tracer, and no device that the host would have to wait for."""
-    return all(not tracing(x) and _on_host(x) for x in arrays if x is not None)
+    for x in arrays:  # noqa: SIM110  # all(…) takes a frame an array
+        if x is not None and type(x) is not np.ndarray and (tracing(x) or not _on_host(x)):
+            return False
+    return True

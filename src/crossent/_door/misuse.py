@@ -94,13 +94,12 @@ def look(call: Call, x: Array, y: Array, axis: int) -> None:
         _say("X002", "every number of input lies in 0 … 1, as a sigmoid gives", call)
 
 
-def look_afterwards(function: str, x: Array, y: Array, options: Any) -> None:
+def look_afterwards(function: str, x: Array, y: Array, options: Any, weight: Array = None) -> None:
     """Look at a plain call, which has taken the shortest way and is checked but for this."""
     check = options.get("check", "auto")
     if check is False or (check == "auto" and _calls.get(_caller(), 0) >= LOOKS):
         return
-    told = {name: options[name] for name in ("ignore_index", "reduction") if name in options}
-    call = Call(function, x, y, Options(check=check, **told))
+    call = Call(function, x, y, Options(weight=weight, **options))
     if function.startswith("binary"):
         look_at_elements(call, x)
     else:

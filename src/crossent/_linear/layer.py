@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._call.arrays import detached, is_numpy, is_torch, move_axis
+from .._call.arrays import is_numpy, is_torch, move_axis
 from .._call.canonical import Layer, Rows
 from .._definition import Array, namespace
 from . import products
@@ -69,8 +69,11 @@ def _linear(x: Array, layer: Layer) -> Array:
 
 def unattached(layer: Layer) -> Layer:
     """The same without autograd's history."""
-    rows = layer.rows._replace(**{name: detached(part) for name, part in layer.rows._asdict().items()})
-    return Layer(detached(layer.x), detached(layer.weight), detached(layer.bias), rows, layer.dtype)
+    if not is_torch(layer.x):
+        return layer
+    tensors = {name: part.detach() for name, part in layer.rows._asdict().items() if hasattr(part, "detach")}
+    bias = None if layer.bias is None else layer.bias.detach()
+    return Layer(layer.x.detach(), layer.weight.detach(), bias, layer.rows._replace(**tensors), layer.dtype)
 
 
 def rounded(layer: Layer, parts: Any) -> list[Array]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from .._call.arrays import tracing
 from .._call.canonical import Layer, Rows, RowStats
 from .._definition import Array
 from .._linear import block, chunks, passes
@@ -42,7 +41,7 @@ def short_cross_entropy(x: Array, weight: Array, target: Array, given: dict[str,
     options = {name: value for name, value in given.items() if name != "linear_bias"}
     if torch.is_autocast_enabled("cpu") or len(target) != len(x) or target.min().item() < 0:
         return None
-    return short.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, options)
+    return short.cross_entropy(torch.nn.functional.linear(x, weight, bias), target, None, options)
 
 
 def _is_plain(x: Array) -> bool:
@@ -54,13 +53,17 @@ def _plain_tensors(layer: Layer) -> bool:
     """Whether nothing but the layer is differentiated, and the layer is one of a row of classes."""
     rows = layer.rows
     others = (rows.q, rows.weight, rows.sample_weight, rows.options.denominator)
-    return layer.weight.ndim == 2 and not any(getattr(part, "requires_grad", False) for part in others)
+    return layer.weight.ndim == 2 and not any([getattr(part, "requires_grad", False) for part in others])  # noqa: C419  # of four
 
 
 def _transformed(layer: Layer) -> bool:
     """Whether something has to see the operations: a transform, a trace, a mode, a tensor subclass."""
-    parts = (layer.x, layer.weight, layer.bias, layer.rows.y, layer.rows.q)
-    return state.watched() or any(tracing(part) for part in parts if part is not None)
+    if state.watched():
+        return True
+    for part in (layer.x, layer.weight, layer.bias, layer.rows.y, layer.rows.q):  # all(…) takes a frame a tensor
+        if part is not None and state.stands_in(part):
+            return True
+    return False
 
 
 def serves(layer: Layer) -> bool:
@@ -78,7 +81,8 @@ def _wanted(layer: Layer) -> tuple[bool, bool, bool]:
     """Which gradients a backward pass may ask for."""
     on = torch.is_grad_enabled()
     parts = (layer.x, layer.weight, layer.bias)
-    return tuple(on and part is not None and part.requires_grad for part in parts)  # type: ignore[return-value]
+    x, weight, bias = [on and part is not None and part.requires_grad for part in parts]
+    return x, weight, bias
 
 
 def cross_entropy(layer: Layer) -> Any:

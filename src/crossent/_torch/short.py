@@ -18,15 +18,15 @@ from .._definition import Array
 from .._door import misuse
 from .._door import rows as door
 from ..backends import cpu
+from ..backends.cpu import plain
+from ..backends.cpu.plain import DEFAULT
 from . import cpu as own
 from . import differentiable, state
-from .tied import product, tied, unchanged
+from .tied import Versions, product, tied, unchanged
 
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 SUMS = {torch.float32: torch.float32, torch.float64: torch.float64}
-PLAIN: dict[str, Any] = {"reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0, "check": "auto"}
-DEFAULT = True, -100, 0.0  # what _settings gives without options
-SMALL = 1 << 15  # numbers below which one thread, and torch's own memory, are best
+NO_OPTIONS = frozenset(("ignore_index", "z_loss"))  # of a binary loss: the one means something else there
 Options = dict[str, Any]
 Made = tuple[Tensor, Tensor | None]
 
@@ -48,7 +48,8 @@ class Plain(NamedTuple):
     """A plain call of cross_entropy, to be made again by the general way; see tied.Call."""
 
     y: Tensor
-    version: int
+    weight: Tensor | None
+    tensors: Versions
     options: Options
 
     def product(self, gradient: Tensor, g: Tensor, own: bool) -> Tensor:
@@ -57,8 +58,9 @@ class Plain(NamedTuple):
 
     def rows(self, x: Tensor) -> Rows:
         """The canonical rows."""
-        unchanged((self.y, self.version))
-        return door.rows("cross_entropy", x, self.y, validated("cross_entropy", None, self.options, LossOptions))
+        unchanged(*self.tensors)
+        name = "cross_entropy"
+        return door.rows(name, x, self.y, validated(name, self.weight, self.options, LossOptions))
 
     def again(self, x: Tensor, g: Tensor) -> Array:
         """The gradient for a cotangent of the reduced loss."""
@@ -95,57 +97,58 @@ class PlainBinary(NamedTuple):
         return differentiable.binary_cross_entropy_with_logits(self.elements(x))
 
 
-def _settings(options: Options) -> tuple[bool, int, float] | None:
-    """(whether a mean, ignore_index, label_smoothing) of options that are plain and in their ranges, else None."""
-    given = {**PLAIN, **options}
-    if len(given) != len(PLAIN):
-        return None
-    reduction, ignore, smoothing, check = given.values()
-    right = type(reduction) is str and type(ignore) is int and type(smoothing) is float and type(check) in (str, bool)
-    if not right or not -(2**63) <= ignore < 2**63 or not 0.0 <= smoothing <= 1.0 or check not in ("auto", True, False):
-        return None
-    return (reduction == "mean", ignore, smoothing) if reduction in ("mean", "sum") else None
+def _is_weight(weight: Any, x: Tensor) -> bool:
+    """Whether class weights are plain: in the dtype of the sums, one after the other, not differentiated."""
+    return (
+        type(weight) in state.TENSORS
+        and weight.dtype is SUMS.get(x.dtype, torch.float32)
+        and weight.is_cpu
+        and weight.shape == x.shape[1:]
+        and weight.is_contiguous()
+        and not (weight.requires_grad or weight.is_neg())
+    )
 
 
-def _run(x: Tensor, y: Tensor, options: Options, *, wanted: bool) -> Made | None:
+def _run(x: Tensor, y: Tensor, weight: Tensor | None, options: Options, *, wanted: bool) -> Made | None:
     """(the loss of a plain call, its derivative by x if wanted); None if it is not plain, or an index is no class."""
     if not eager(x, y) or (kernels := cpu.kernels()) is None:
         return None
-    if x.ndim != 2 or y.ndim != 1 or y.dtype is not torch.int64:
+    if x.ndim != 2 or y.ndim != 1 or y.dtype is not torch.int64 or not (weight is None or _is_weight(weight, x)):
         return None
-    settings, kind, (rows, classes) = _settings(options) if options else DEFAULT, TYPES.get(x.dtype), x.shape
+    settings, kind, (rows, classes) = plain.settings(options) if options else DEFAULT, TYPES.get(x.dtype), x.shape
     if settings is None or kind is None or y.shape[0] != rows or classes < 2 or not rows:
         return None
     if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or (kind > 1 and torch.is_autocast_enabled("cpu")):
         return None
-    mean, ignore, smoothing = settings
-    large = rows * classes > SMALL
+    large = rows * classes > plain.SMALL
     kernels = cpu.ready() if large else kernels
     value, gradient, where = torch.empty((), dtype=x.dtype), None, 0
     if wanted:
         gradient = cpu.empty_like(x) if large else torch.empty_like(x)
         where = gradient.data_ptr()
-    place = kernels.plain(
-        kind, rows, classes, x.data_ptr(), classes, y.data_ptr(), ignore, smoothing, mean, where, value.data_ptr()
-    )
-    return None if place >= 0 else (value, gradient)
+    places = x.data_ptr(), y.data_ptr(), 0 if weight is None else weight.data_ptr()
+    right = kernels.plain(kind, rows, classes, *places, *settings, where, value.data_ptr())
+    return (value, gradient) if right else None
 
 
-def cross_entropy(x: Tensor, y: Tensor, options: Options) -> Tensor | None:
+def cross_entropy(x: Tensor, y: Tensor, weight: Tensor | None, options: Options) -> Tensor | None:
     """The loss of a plain call, tied to x."""
     wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
-    made = _run(x, y, options, wanted=wanted)
+    made = _run(x, y, weight, options, wanted=wanted)
     if made is None:
         return None
-    misuse.look_afterwards("cross_entropy", x, y, options)
-    return tied(x, made, Plain(y, y._version, {**options, "check": False})) if wanted else made[0]
+    misuse.look_afterwards("cross_entropy", x, y, options, weight)
+    if not wanted:
+        return made[0]
+    tensors = ((y, y._version),) if weight is None else ((y, y._version), (weight, weight._version))
+    return tied(x, made, Plain(y, weight, tensors, {**options, "check": False}))
 
 
-def with_gradient(x: Tensor, y: Tensor, options: Options) -> Made | None:
+def with_gradient(x: Tensor, y: Tensor, weight: Tensor | None, options: Options) -> Made | None:
     """The loss of a plain call and its derivative by x, whether x requires one or not."""
-    made = _run(x, y, options, wanted=True)
+    made = _run(x, y, weight, options, wanted=True)
     if made is not None:
-        misuse.look_afterwards("cross_entropy_with_grad", x, y, options)
+        misuse.look_afterwards("cross_entropy_with_grad", x, y, options, weight)
     return made
 
 
@@ -153,21 +156,20 @@ def _run_binary(x: Tensor, y: Tensor, options: Options, *, wanted: bool) -> Made
     """(the loss of a plain binary call, its derivative by x if wanted); None where it is not plain."""
     if not eager(x, y) or (kernels := cpu.kernels()) is None or x.shape != y.shape or y.dtype is not SUMS.get(x.dtype):
         return None
-    settings, count = _settings(options), x.numel()
-    if settings is None or "ignore_index" in options or not count:
+    settings, count = plain.settings(options), x.numel()
+    if settings is None or not NO_OPTIONS.isdisjoint(options) or not count:
         return None
     if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or y.is_neg() or y.requires_grad:
         return None
-    mean, _, smoothing = settings
+    mean = settings.mean
     kernels, scale, where, gradient = cpu.ready(), 1 / count if mean else 1.0, 0, None
+    numbers = settings.label_smoothing, settings.softcap, settings.temperature, scale
     if wanted:
         gradient = cpu.empty_like(x)
         where = gradient.data_ptr()
     kind, wide = TYPES[x.dtype], x.dtype is torch.float64
-    places = x.data_ptr(), y.data_ptr(), 0, 0, 0
-    total = kernels.binary(
-        kind, wide, count, 1, *places, smoothing, 0.0, 1.0, scale, where, 0, options.get("check") is not False
-    )
+    places, looks = (x.data_ptr(), y.data_ptr(), 0, 0, 0), options.get("check") is not False
+    total = kernels.binary(kind, wide, count, 1, *places, *numbers, where, 0, looks)
     return None if total is None else (torch.tensor(total / count if mean else total, dtype=x.dtype), gradient)
 
 

@@ -68,6 +68,11 @@ def watched() -> bool:
     )
 
 
+def stands_in(x: torch.Tensor) -> bool:
+    """Whether x is of a subclass, which sees what is done with it, or has no values."""
+    return type(x) not in TENSORS or x.is_meta
+
+
 def unwatched_host(x: torch.Tensor) -> bool:
     """Whether x is a plain tensor in the host's memory, of no subclass; see `watched` for the rest."""
     return type(x) in TENSORS and x.is_cpu and x.layout is torch.strided

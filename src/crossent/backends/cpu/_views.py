@@ -23,22 +23,20 @@ NOTHING: tuple[int, tuple[int, ...]] = (0, ())
 
 def viewable(x: Array) -> bool:
     """Whether a kernel can read x where it lies: host memory, native bytes, strides of whole elements."""
-    if is_torch(x):
-        return not (x.is_neg() or x.is_conj())
     if not isinstance(x, np.ndarray):
-        return False
+        return is_torch(x) and not (x.is_neg() or x.is_conj())
     size = x.itemsize
     return x.dtype.isnative and x.flags.aligned and not any(map(size.__rmod__, x.strides))
 
 
 def address(x: Array) -> int:
     """Where x begins."""
-    return int(x.data_ptr()) if is_torch(x) else int(x.__array_interface__["data"][0])
+    return int(x.__array_interface__["data"][0] if isinstance(x, np.ndarray) else x.data_ptr())
 
 
 def strides(x: Array) -> tuple[int, ...]:
     """The strides of x in elements."""
-    return tuple(x.stride()) if is_torch(x) else tuple(map(x.itemsize.__rfloordiv__, x.strides))
+    return tuple(map(x.itemsize.__rfloordiv__, x.strides) if isinstance(x, np.ndarray) else x.stride())
 
 
 def view(x: Array) -> tuple[int, tuple[int, ...]]:
@@ -47,7 +45,7 @@ def view(x: Array) -> tuple[int, tuple[int, ...]]:
         return NOTHING
     if type(x) is np.ndarray:  # in one go: this is a good part of a small call
         return x.__array_interface__["data"][0], tuple(map(x.itemsize.__rfloordiv__, x.strides))
-    return address(x), strides(x)
+    return (address(x), strides(x)) if isinstance(x, np.ndarray) else (x.data_ptr(), x.stride())
 
 
 @functools.cache
@@ -74,7 +72,11 @@ def empty_like(x: Array) -> Array:
     """
     if math.prod(x.shape) * x.itemsize < LARGE or kernels() is None:
         return sys.modules["torch"].empty_like(x) if is_torch(x) else np.empty_like(x, subok=False)
-    order = sorted(range(x.ndim), key=lambda axis: -abs(strides(x)[axis]))
+    own = strides(x)
+    if list(own) == sorted(own, reverse=True):
+        flat = _reserved(math.prod(x.shape), x)
+        return flat.view(x.shape) if is_torch(x) else flat.reshape(x.shape)
+    order = sorted(range(x.ndim), key=lambda axis: -abs(own[axis]))
     flat = _reserved(math.prod(x.shape), x)
     back = tuple(order.index(axis) for axis in range(x.ndim))
     shape = tuple(x.shape[axis] for axis in order)

@@ -186,7 +186,30 @@ class Losses {
   std::unique_ptr<char[]> many_;
 };
 
-// A plain loss of (N, C) rows in one call: the look, the losses, their reduction. −1, or where an index is no class.
+// Whether the class weights are what a plain call may have: no NaN, and none that rewards wrong answers.
+bool are_weights(const crossent::Rows& c) {
+  for (int64_t i = 0; c.class_weight && i < c.classes; ++i) {
+    const double weight = c.wide ? static_cast<const double*>(c.class_weight)[i] : double(static_cast<const float*>(c.class_weight)[i]);
+    if (!(weight >= 0)) return false;
+  }
+  return true;
+}
+
+// The reduced loss of the rows, and their gradient; `found` has the divisors of the means.
+double reduced(crossent::Rows& c, const crossent::Look& found, bool mean, double z_loss) {
+  const int64_t n = c.size[0], bytes = n * int64_t(c.wide ? sizeof(double) : sizeof(float));
+  const auto over = [&](double sum, double divisor) { return !mean ? sum : divisor != 0 ? sum / divisor : std::nan(""); };
+  const auto factor = [&](double divisor) { return !mean ? 1 : divisor != 0 ? 1 / divisor : 0; };
+  Losses losses, squares;
+  c.loss.data = losses.reserve(bytes), c.loss.stride[0] = 1, c.loss_scale = factor(found.own);
+  if (z_loss != 0) c.square.data = squares.reserve(bytes), c.square.stride[0] = 1, c.square_scale = z_loss * factor(found.count);
+  run_rows(c);
+  const double loss = over(crossent::sum_of(c.loss.data, n, c.wide), found.own);
+  return z_loss == 0 ? loss : loss + z_loss * over(crossent::sum_of(c.square.data, n, c.wide), found.count);
+}
+
+// A plain loss of (N, C) rows in one call: the look, the losses, their reduction. False where an index is no class or a
+// weight is negative: the general way has the messages.
 PyObject* plain_rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Reader in(items, count);
   crossent::Rows c;
@@ -195,30 +218,25 @@ PyObject* plain_rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   c.axes = 1;
   c.size[0] = in.whole();
   c.classes = in.whole();
-  c.x.data = in.address(), c.x.stride[0] = in.whole(), c.x.along = 1;
+  c.x.data = in.address(), c.x.stride[0] = c.classes, c.x.along = 1;
   c.y.data = in.address(), c.y.stride[0] = 1;
+  c.class_weight = in.address();
+  const bool mean = in.whole() != 0;
   c.ignore_index = in.whole();
   c.label_smoothing = in.real();
-  const bool mean = in.whole() != 0;
+  const double z_loss = in.real();
+  c.softcap = in.real(), c.temperature = in.real();
   c.into.data = in.address(), c.into.stride[0] = c.classes, c.into.along = 1;
   void* out = in.address();  // the reduced loss, in x's dtype
   if (in.failed()) return nullptr;
-  long long position = -1;
+  bool right = false;
   if (!unlocked(numbers_in(c), [&] {
-        const int64_t n = c.size[0];
         const crossent::Look found = crossent::look_at(c);
-        position = found.position;
-        if (position >= 0) return;
-        Losses memory;
-        void* losses = memory.reserve(n * int64_t(c.wide ? sizeof(double) : sizeof(float)));
-        c.loss.data = losses, c.loss.stride[0] = 1;
-        if (mean) c.loss_scale = found.live ? 1 / double(found.live) : 0;
-        run_rows(c);
-        const double sum = crossent::sum_of(losses, n, c.wide);
-        put(out, c.type, !mean ? sum : found.live ? sum / double(found.live) : std::nan(""));
+        right = found.position < 0 && are_weights(c);
+        if (right) put(out, c.type, reduced(c, found, mean, z_loss));
       }))
     return nullptr;
-  return PyLong_FromLongLong(position);
+  return PyBool_FromLong(right);
 }
 
 // softmax or log_softmax of contiguous rows.
