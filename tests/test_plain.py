@@ -19,7 +19,7 @@ from crossent.errors import ClassIndexError, MisuseWarning, OptionError, Unknown
 DTYPES = {"float32": 1e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3}
 PAIRS = [pair for pair in itertools.product(["numpy", "torch"], DTYPES) if pair != ("numpy", "bfloat16")]
 OPTIONS: dict[str, Any] = {
-    "reduction": st.sampled_from(["mean", "sum"]),
+    "reduction": st.sampled_from(["mean", "sum", "none"]),
     "ignore_index": st.sampled_from([-100, 2, 0]),
     "label_smoothing": st.sampled_from([0, 0.1, 1.0]),
     "z_loss": st.sampled_from([0.0, 1e-3, 2]),
@@ -73,7 +73,7 @@ def test_these_calls_take_the_short_way() -> None:
     assert plain.loss(x, y, None, {}) is not None
     assert plain.loss(x, y, weight, options) is not None
     for given_ in (
-        {"axis": 1}, {"denominator": 3}, {"on_empty": "zero"}, {"reduction": "none"}, {"label_smoothing": 1.5},
+        {"axis": 1}, {"denominator": 3}, {"on_empty": "zero"}, {"reduction": "median"}, {"label_smoothing": 1.5},
         {"temperature": 0.0}, {"softcap": 0.0}, {"z_loss": np.inf}, {"z_loss": np.nan}, {"check": "always"},
         {"inplace": True}, {"ignore_index": 2**63}, {"z_loss": True}, {"z_loss": "1"},
     ):  # fmt: skip
@@ -103,6 +103,25 @@ def test_what_is_wrong_is_told_by_the_general_way(library) -> None:
     assert np.isnan(numbers(crossent.cross_entropy(x, y, 0 * weight)))
     assert np.isnan(numbers(crossent.cross_entropy(x, 0 * y + 2, weight, ignore_index=2, z_loss=1.0)))
     assert numbers(crossent.cross_entropy(x, 0 * y + 2, weight, ignore_index=2, reduction="sum", z_loss=1.0)) == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("options", [{}, {"z_loss": 0.3, "softcap": 4.0}, {"label_smoothing": 0.2}], ids=str)
+def test_any_cotangent(dtype, reduction, options) -> None:
+    x, y, weight = arrays("torch", dtype)
+    wide = x.double().requires_grad_()
+    loss = crossent.cross_entropy(x.requires_grad_(), y, weight, reduction=reduction, **options)
+    exact = crossent.cross_entropy(wide, y, weight.double(), axis=1, reduction=reduction, **options)
+    for g in (torch.randn(exact.shape, dtype=torch.float64), torch.zeros(exact.shape, dtype=torch.float64)):
+        (found,) = torch.autograd.grad(loss, x, g.to(x.dtype), retain_graph=True)
+        (slope,) = torch.autograd.grad(exact, wide, g.to(x.dtype).double(), retain_graph=True)
+        torch.testing.assert_close(found.double(), slope, rtol=4 * DTYPES[dtype], atol=DTYPES[dtype])
+    if reduction == "none":
+        expanded = torch.autograd.grad(loss.sum(), x)[0]  # a cotangent of one number, seen many times
+        torch.testing.assert_close(
+            expanded.double(), torch.autograd.grad(exact.sum(), wide)[0], rtol=4 * DTYPES[dtype], atol=DTYPES[dtype]
+        )
 
 
 def test_a_changed_weight_is_seen_before_a_second_derivative() -> None:

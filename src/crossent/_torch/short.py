@@ -63,8 +63,10 @@ class Plain(NamedTuple):
         return door.rows(name, x, self.y, validated(name, self.weight, self.options, LossOptions))
 
     def again(self, x: Tensor, g: Tensor) -> Array:
-        """The gradient for a cotangent of the reduced loss."""
-        return own.gradient_for(self.rows(x), g)
+        """The gradient for a cotangent of the loss, or of each row."""
+        unchanged(*self.tensors)
+        made = _run(x, self.y, self.weight, self.options, wanted=True, g=g)
+        return own.gradient_for(self.rows(x), g) if made is None else made[1]
 
     def differentiable(self, x: Tensor) -> Tensor:
         """The loss in differentiable operations."""
@@ -109,8 +111,13 @@ def _is_weight(weight: Any, x: Tensor) -> bool:
     )
 
 
-def _run(x: Tensor, y: Tensor, weight: Tensor | None, options: Options, *, wanted: bool) -> Made | None:
-    """(the loss of a plain call, its derivative by x if wanted); None if it is not plain, or an index is no class."""
+def _run(
+    x: Tensor, y: Tensor, weight: Tensor | None, options: Options, *, wanted: bool, g: Tensor | None = None
+) -> Made | None:
+    """(the loss of a plain call, its derivative by x if wanted, times a cotangent g); None if it is not plain.
+
+    Nor is it if an index is no class.
+    """
     if not eager(x, y) or (kernels := cpu.kernels()) is None:
         return None
     if x.ndim != 2 or y.ndim != 1 or y.dtype is not torch.int64 or not (weight is None or _is_weight(weight, x)):
@@ -120,21 +127,28 @@ def _run(x: Tensor, y: Tensor, weight: Tensor | None, options: Options, *, wante
         return None
     if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or (kind > 1 and torch.is_autocast_enabled("cpu")):
         return None
-    large = rows * classes > plain.SMALL
+    large, apart = rows * classes > plain.SMALL, settings.reduction == plain.NONE
     kernels = cpu.ready() if large else kernels
-    value, gradient, where = torch.empty((), dtype=x.dtype), None, 0
+    sums = torch.float64 if kind == 1 else torch.float32
+    value, gradient, where = torch.empty((rows,), dtype=sums) if apart else torch.empty((), dtype=x.dtype), None, 0
     if wanted:
         gradient = cpu.empty_like(x) if large else torch.empty_like(x)
         where = gradient.data_ptr()
+    upstream = None if g is None or not g.ndim else g.to(sums).contiguous().resolve_neg()
+    factor = 1.0 if g is None or g.ndim else g.item()
     places = x.data_ptr(), y.data_ptr(), 0 if weight is None else weight.data_ptr()
-    right = kernels.plain(kind, rows, classes, *places, *settings, where, value.data_ptr())
-    return (value, gradient) if right else None
+    out = where, value.data_ptr(), 0 if upstream is None else upstream.data_ptr(), factor
+    right = kernels.plain(kind, rows, classes, *places, *settings, *out)
+    return (value if value.dtype is x.dtype else value.to(x.dtype), gradient) if right else None
 
 
 def cross_entropy(x: Tensor, y: Tensor, weight: Tensor | None, options: Options) -> Tensor | None:
     """The loss of a plain call, tied to x."""
     wanted = getattr(x, "requires_grad", False) and torch.is_grad_enabled()
-    made = _run(x, y, weight, options, wanted=wanted)
+    each = (
+        "reduction" in options and str(options["reduction"]) == "none"
+    )  # rows have their gradient for their cotangents
+    made = _run(x, y, weight, options, wanted=wanted and not each)
     if made is None:
         return None
     misuse.look_afterwards("cross_entropy", x, y, options, weight)
@@ -157,11 +171,11 @@ def _run_binary(x: Tensor, y: Tensor, options: Options, *, wanted: bool) -> Made
     if not eager(x, y) or (kernels := cpu.kernels()) is None or x.shape != y.shape or y.dtype is not SUMS.get(x.dtype):
         return None
     settings, count = plain.settings(options), x.numel()
-    if settings is None or not NO_OPTIONS.isdisjoint(options) or not count:
+    if settings is None or settings.reduction == plain.NONE or not NO_OPTIONS.isdisjoint(options) or not count:
         return None
     if not (x.is_contiguous() and y.is_contiguous()) or x.is_neg() or y.is_neg() or y.requires_grad:
         return None
-    mean = settings.mean
+    mean = settings.reduction == 1
     kernels, scale, where, gradient = cpu.ready(), 1 / count if mean else 1.0, 0, None
     numbers = settings.label_smoothing, settings.softcap, settings.temperature, scale
     if wanted:

@@ -24,7 +24,7 @@ INT64, FLOAT32, FLOAT64 = np.dtype(np.int64), np.dtype(np.float32), np.dtype(np.
 class Settings(NamedTuple):
     """The options of a plain call as the extension takes them; softcap 0 is none."""
 
-    mean: bool = True
+    reduction: int = 1
     ignore_index: int = -100
     label_smoothing: float = 0.0
     z_loss: float = 0.0
@@ -32,7 +32,9 @@ class Settings(NamedTuple):
     temperature: float = 1.0
 
 
+REDUCTIONS = {"sum": 0, "mean": 1, "none": 2}
 DEFAULT = Settings()
+NONE = 2
 NUMBERS = frozenset(("label_smoothing", "z_loss", "softcap", "temperature"))
 CHECKS = ("auto", True, False)
 
@@ -42,9 +44,9 @@ def settings(options: Mapping[str, Any]) -> Settings | None:
     found: dict[str, Any] = {}
     for name, value in options.items():
         if name == "reduction":
-            if type(value) is not str or value not in ("mean", "sum"):
+            if type(value) is not str or value not in REDUCTIONS:
                 return None
-            found["mean"] = value == "mean"
+            found[name] = REDUCTIONS[value]
         elif name == "check":
             if type(value) not in (str, bool) or value not in CHECKS:
                 return None
@@ -80,8 +82,10 @@ def loss(
     if weight is not None and not (_is_flat(weight, sums, 1) and weight.shape[0] == classes):
         return None
     kernels = _extension.ready() if rows * classes > SMALL else kernels
-    value, gradient = np.empty((), x.dtype), empty_like(x) if wanted else None
+    value = np.empty(rows, sums) if made.reduction == NONE else np.empty((), x.dtype)
+    gradient = empty_like(x) if wanted else None
     places = x.ctypes.data, y.ctypes.data, 0 if weight is None else weight.ctypes.data
     into = 0 if gradient is None else gradient.ctypes.data
-    right = kernels.plain(kind, rows, classes, *places, *made, into, value.ctypes.data)
-    return (value[()], gradient) if right else None
+    if not kernels.plain(kind, rows, classes, *places, *made, into, value.ctypes.data, 0, 1.0):
+        return None
+    return value.astype(x.dtype, copy=False) if made.reduction == NONE else value[()], gradient

@@ -195,17 +195,32 @@ bool are_weights(const crossent::Rows& c) {
   return true;
 }
 
-// The reduced loss of the rows, and their gradient; `found` has the divisors of the means.
-double reduced(crossent::Rows& c, const crossent::Look& found, bool mean, double z_loss) {
+enum class Reduction : int { sum, mean, none };
+
+template <class S>
+void add_squares(S* loss, const S* square, int64_t n, double z_loss) {
+  for (int64_t i = 0; i < n; ++i) loss[i] += S(z_loss) * square[i];
+}
+
+// The loss of the rows, reduced into `out` in x's dtype or, unreduced, in that of the sums; and their gradient, times a
+// factor. `found` has the divisors of the means.
+void reduced(crossent::Rows& c, const crossent::Look& found, Reduction how, double z_loss, double factor, void* out) {
   const int64_t n = c.size[0], bytes = n * int64_t(c.wide ? sizeof(double) : sizeof(float));
+  const bool mean = how == Reduction::mean;
   const auto over = [&](double sum, double divisor) { return !mean ? sum : divisor != 0 ? sum / divisor : std::nan(""); };
-  const auto factor = [&](double divisor) { return !mean ? 1 : divisor != 0 ? 1 / divisor : 0; };
+  const auto share = [&](double divisor) { return !mean ? factor : divisor != 0 ? factor / divisor : 0; };
   Losses losses, squares;
-  c.loss.data = losses.reserve(bytes), c.loss.stride[0] = 1, c.loss_scale = factor(found.own);
-  if (z_loss != 0) c.square.data = squares.reserve(bytes), c.square.stride[0] = 1, c.square_scale = z_loss * factor(found.count);
+  c.loss.data = how == Reduction::none ? out : losses.reserve(bytes), c.loss.stride[0] = 1, c.loss_scale = share(found.own);
+  if (z_loss != 0) c.square.data = squares.reserve(bytes), c.square.stride[0] = 1, c.square_scale = z_loss * share(found.count);
   run_rows(c);
-  const double loss = over(crossent::sum_of(c.loss.data, n, c.wide), found.own);
-  return z_loss == 0 ? loss : loss + z_loss * over(crossent::sum_of(c.square.data, n, c.wide), found.count);
+  if (how == Reduction::none) {
+    if (z_loss == 0 || !out) return;
+    if (c.wide) return add_squares(static_cast<double*>(out), static_cast<const double*>(c.square.data), n, z_loss);
+    return add_squares(static_cast<float*>(out), static_cast<const float*>(c.square.data), n, z_loss);
+  }
+  double loss = over(crossent::sum_of(c.loss.data, n, c.wide), found.own);
+  if (z_loss != 0) loss += z_loss * over(crossent::sum_of(c.square.data, n, c.wide), found.count);
+  put(out, c.type, loss);
 }
 
 // A plain loss of (N, C) rows in one call: the look, the losses, their reduction. False where an index is no class or a
@@ -221,19 +236,21 @@ PyObject* plain_rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   c.x.data = in.address(), c.x.stride[0] = c.classes, c.x.along = 1;
   c.y.data = in.address(), c.y.stride[0] = 1;
   c.class_weight = in.address();
-  const bool mean = in.whole() != 0;
+  const auto how = Reduction(in.whole());
   c.ignore_index = in.whole();
   c.label_smoothing = in.real();
   const double z_loss = in.real();
   c.softcap = in.real(), c.temperature = in.real();
   c.into.data = in.address(), c.into.stride[0] = c.classes, c.into.along = 1;
-  void* out = in.address();  // the reduced loss, in x's dtype
+  void* out = in.address();
+  c.upstream.data = in.address(), c.upstream.stride[0] = 1;  // of each row, in the dtype of the sums
+  const double factor = in.real();
   if (in.failed()) return nullptr;
   bool right = false;
   if (!unlocked(numbers_in(c), [&] {
         const crossent::Look found = crossent::look_at(c);
         right = found.position < 0 && are_weights(c);
-        if (right) put(out, c.type, reduced(c, found, mean, z_loss));
+        if (right) reduced(c, found, how, z_loss, factor, out);
       }))
     return nullptr;
   return PyBool_FromLong(right);
