@@ -44,7 +44,7 @@ def _caller() -> Any:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
         ("crossent.", "torch.nn.modules.")
     ):
-        if frame.f_code.co_name == "forward" and frame.f_globals.get("__name__") == "crossent.nn":
+        if frame.f_code.co_name == "forward" and frame.f_globals["__name__"].startswith("crossent.nn."):
             return id(frame.f_locals.get("self"))
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
