@@ -15,6 +15,7 @@ from crossent._call import options as call_options
 
 SOURCE = Path(crossent.__file__).parent
 EXPORTS = {
+    "ExtraRowStats",
     "LinearGradients",
     "Prediction",
     "RowStats",
@@ -40,6 +41,7 @@ EXPORTS = {
     "nn",
     "predict",
     "row_stats",
+    "selective_log_softmax",
     "set_num_threads",
     "sigmoid_focal_loss",
     "softmax",
@@ -62,14 +64,14 @@ LEVELS = [
         "backends.cpu.plain",
         "backends.room",
     },
-    {"_door.rows"},
-    {"_door.layer", "_linear", "_linear.products", "_linear.layer", "_linear.block"},
+    {"_door.rows", "_statistics"},
+    {"_door.layer", "_door.selection", "_linear", "_linear.products", "_linear.layer", "_linear.block"},
     {"_linear.chunks", "_torch.differentiable", "_torch.tied", "_torch.float64", "_torch.compiled"},
     {"_linear.passes", "_torch.cpu", "_torch.gpu"},
     {"_torch.short", "_torch.softmax", "_torch.ways", "_torch.linear_compiled"},
     {"_torch.linear"},
     {"_ways"},
-    {"softmax", "losses", "binary", "focal", "linear"},
+    {"softmax", "losses", "binary", "focal", "linear", "selective"},
     {"nn", "models", "distributed"},
     {"bench", "classify", "tour", "checks", "integrations", "score"},
     {"", "cli", "__main__"},
@@ -139,6 +141,7 @@ def test_exports() -> None:
         "linear",
         "binary",
         "focal",
+        "selective",
         "backends",
         "bench",
         "classify",
@@ -217,6 +220,7 @@ def test_unknown_names_raise() -> None:
         call_options.LinearStatsOptions,
         call_options.LossOptions,
         call_options.NLLOptions,
+        call_options.SelectionOptions,
         call_options.StatsOptions,
         call_options.BinaryOptions,
         call_options.ProbabilityOptions,
@@ -271,6 +275,7 @@ def test_unknown_options_raise_as_python_does() -> None:
     sorted(
         EXPORTS
         - {
+            "ExtraRowStats",
             "LinearGradients",
             "Prediction",
             "RowStats",

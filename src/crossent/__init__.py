@@ -17,11 +17,13 @@ from .linear import LinearGradients as LinearGradients
 from .linear import linear_cross_entropy as linear_cross_entropy
 from .linear import linear_cross_entropy_with_grad as linear_cross_entropy_with_grad
 from .linear import linear_row_stats as linear_row_stats
+from .losses import ExtraRowStats as ExtraRowStats
 from .losses import RowStats as RowStats
 from .losses import cross_entropy as cross_entropy
 from .losses import cross_entropy_with_grad as cross_entropy_with_grad
 from .losses import nll_loss as nll_loss
 from .losses import row_stats as row_stats
+from .selective import selective_log_softmax as selective_log_softmax
 from .softmax import Prediction as Prediction
 from .softmax import log_softmax as log_softmax
 from .softmax import logsumexp as logsumexp

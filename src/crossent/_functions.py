@@ -180,6 +180,22 @@ def confidence_gradient(z: Array) -> Array:
     return like(pull(shares(r, e), namespace(z).astype(top, e.dtype)), z)
 
 
+def log_sum_sq_probs(z: Array) -> Array:
+    """log Σ p² of each row: log1p of the others' squares less twice log1p of the others, relative to the maximum."""
+    xp = namespace(z)
+    _, _, r, top, _, e = definition.centre(z)
+    squares = xp.sum(xp.where(top, 0.0, e * e), axis=-1)
+    return like(xp.where(r == -1, math.nan, xp.log1p(squares) - 2 * xp.log1p(r)), z)
+
+
+def log_sum_sq_gradient(z: Array) -> Array:
+    """d log Σ p²/dz: softmax's gradient along 2p/Σp²."""
+    xp = namespace(z)
+    _, _, r, _, _, e = definition.centre(z)
+    p = shares(r, e)
+    return like(pull(p, 2 * p / xp.sum(p * p, axis=-1, keepdims=True)), z)
+
+
 def moments(z: Array) -> tuple[Array, Array, Array, Array]:
     """(lse, entropy, argmax, confidence) of each row, from one set of statistics."""
     s = definition.row_stats(z, namespace(z).zeros_like(z), moment=True)

@@ -23,6 +23,7 @@ softmax = jax.custom_jvp(_functions.softmax)
 log_softmax = jax.custom_jvp(_functions.log_softmax)
 entropy = jax.custom_jvp(_functions.entropy)
 confidence = jax.custom_jvp(_functions.confidence)
+log_sum_sq_probs = jax.custom_jvp(_functions.log_sum_sq_probs)
 binary_loss = jax.custom_jvp(_functions.binary_loss)
 tanh = jax.custom_jvp(_functions.tanh)
 constant = jax.lax.stop_gradient
@@ -78,6 +79,11 @@ def _confidence(at: Any, along: Any) -> tuple[Array, Array]:
     return confidence(*at), jnp.sum(_functions.confidence_gradient(*at) * along[0], -1)
 
 
+def _log_sum_sq_probs(at: Any, along: Any) -> tuple[Array, Array]:
+    """⟨softmax's gradient along 2p/Σp², dz⟩."""
+    return log_sum_sq_probs(*at), jnp.sum(_functions.log_sum_sq_gradient(*at) * along[0], -1)
+
+
 def _log_softmax(at: Any, along: Any) -> tuple[Array, Array]:
     """dz − ⟨softmax(z), dz⟩."""
     p, dz = _functions.softmax(*at), _tangent(at[0], along[0])
@@ -113,4 +119,5 @@ log_softmax.defjvp(_log_softmax)
 entropy.defjvp(_entropy)
 tanh.defjvp(_tanh)
 confidence.defjvp(_confidence)
+log_sum_sq_probs.defjvp(_log_sum_sq_probs)
 binary_loss.defjvp(_binary_loss, symbolic_zeros=True)

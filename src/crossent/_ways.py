@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _functions, _reduction
 from ._call.arrays import is_jax, is_numpy, is_torch, move_axis, scalar
-from ._call.canonical import Elements, Layer, Rows, RowStats
+from ._call.canonical import Elements, ExtraRowStats, Layer, Rows, RowStats
 from ._call.options import (
     BinaryOptions,
     FocalOptions,
@@ -27,12 +27,14 @@ from ._definition import Array, namespace
 from ._door import layer as layers
 from ._door import misuse
 from ._door import rows as door
+from ._door import selection
 from ._linear import passes
 from ._linear.layer import unattached, value_and_gradients, whole
+from ._statistics import selects, with_extras
+from ._statistics import statistics as told
 from .backends import agnostic, cpu
 from .backends.cpu import plain
 from .backends.room import Functions, Room
-from .backends.room import statistics as told
 
 Given = Mapping[str, Any]
 
@@ -179,7 +181,7 @@ def sigmoid_focal_loss(input: Array, target: Array, weight: Array, given: Given)
         return _reduction.reduce_elements(loss, call.options, call.dtype)
 
 
-def statistics(rows: Rows) -> RowStats:
+def statistics(rows: Rows) -> RowStats | ExtraRowStats:
     """What canonical rows tell; see crossent.row_stats."""
     with quiet(rows.x):
         return told(rows, room(rows), rules(rows.x))
@@ -253,6 +255,28 @@ def _torch_linear() -> ModuleType:
     return linear
 
 
+def selective_log_softmax(input: Array, index: Array, linear_weight: Array, given: Given) -> Array:
+    """See crossent.selective_log_softmax: one class a row is a loss turned round, several are a statistic."""
+    name, options = selection.NAME, selection.options(linear_weight, given)
+    with alone(input):
+        x, y, one = selection.index(input, index, linear_weight, options)
+        own = y if one else None
+        if linear_weight is None:
+            rows = door.rows(name, x, own, options, needs_target=one)
+            return 0.0 - reduced(rows) if one else _selected(rows, y, statistics)
+        layer = layers.layer(name, x, linear_weight, own, options, needs_target=one)
+        if one:
+            return 0.0 - _layer_loss(layer)
+        return _selected(layer.rows, y, lambda rows: _layer_statistics(layer._replace(rows=rows)))
+
+
+def _selected(rows: Rows, index: Array, told: Callable[[Rows], Any]) -> Array:
+    """The log-probabilities of several classes of each row."""
+    rows = selection.with_chosen(rows, index)
+    with quiet(rows.x):
+        return selection.selected(told(rows).top_k_log_probs, rows)
+
+
 def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, given: Given, options: Any) -> Any:
     """See crossent.linear_cross_entropy; `options` are torch's."""
     if options is None and is_torch(input) and is_torch(target):
@@ -272,6 +296,13 @@ def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, given: Giv
     done = passes.forward(call, stats=stats)
     value = scalar(done.value)
     return (value, _told(call, done.loss, done.stats)) if stats else value
+
+
+def _layer_loss(layer: Layer) -> Array:
+    """The reduced loss of a layer."""
+    if is_torch(layer.x):
+        return _torch_linear().cross_entropy(layer)
+    return scalar(passes.forward(layer).value) if _by_chunks(layer) else reduced(whole(layer))
 
 
 def linear_cross_entropy_with_grad(
@@ -299,22 +330,29 @@ def _shifted_back(layer: Layer, by_input: Array) -> Array:
     return xp.concat([by_input, last], axis=-2)
 
 
-def linear_row_stats(input: Any, linear_weight: Any, target: Any, given: Given) -> RowStats:
+def linear_row_stats(input: Any, linear_weight: Any, target: Any, given: Given) -> RowStats | ExtraRowStats:
     """See crossent.linear_row_stats."""
-    call = _layer("linear_row_stats", input, linear_weight, target, given, LinearStatsOptions)
-    if is_torch(call.x):
-        stats: RowStats = _torch_linear().row_stats(call)
+    return _layer_statistics(_layer("linear_row_stats", input, linear_weight, target, given, LinearStatsOptions))
+
+
+def _layer_statistics(layer: Layer) -> RowStats | ExtraRowStats:
+    """What the rows of a layer tell."""
+    if is_torch(layer.x):
+        stats: RowStats | ExtraRowStats = _torch_linear().row_stats(layer)
         return stats
-    if not _by_chunks(call):
-        return statistics(whole(call, every_row=True))
-    if target is None:
-        return _told(call, None, passes.statistics(call))
-    done = passes.forward(call, stats=True)
-    return _told(call, done.loss, done.stats)
+    if not _by_chunks(layer):
+        return statistics(whole(layer, every_row=not selects(layer.rows)))
+    if layer.rows.y is None and layer.rows.q is None:
+        return _told(layer, None, passes.statistics(layer))
+    done = passes.forward(layer, stats=True)
+    return _told(layer, done.loss, done.stats)
 
 
-def _told(layer: Layer, loss: Array, stats: tuple[Array, ...]) -> RowStats:
+def _told(layer: Layer, loss: Array, stats: tuple[Array, ...]) -> RowStats | ExtraRowStats:
     """The statistics of NumPy's chunks in the result's dtype."""
-    parts = [loss, *stats]
-    kinds = [part if part is None or k == 3 else part.astype(layer.rows.dtype) for k, part in enumerate(parts)]
-    return RowStats(*(None if part is None else scalar(part) for part in kinds))
+    kinds = [
+        part if part is None or part.dtype.kind == "i" else part.astype(layer.rows.dtype) for part in (loss, *stats)
+    ]
+    parts = [None if part is None else scalar(part) for part in kinds]
+    plain = RowStats(*parts[:6])
+    return with_extras(layer.rows, plain, parts[6:]) if len(parts) > 6 else plain

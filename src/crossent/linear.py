@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _ways
 from ._call.arrays import scalar
-from ._call.canonical import RowStats
+from ._call.canonical import ExtraRowStats, RowStats
 from ._call.options import LinearLossOptions, LinearOptions, LinearStatsOptions, signature_of
 from ._definition import Array
 
@@ -62,6 +62,8 @@ def linear_cross_entropy(
         reduction="none" forms its logits again in the backward pass; False stores them all, and saves one product.
     return_stats
         True gives (loss, RowStats): see `linear_row_stats`. Their derivatives form the logits again.
+    extra, top_k
+        With return_stats: more statistics, as in `row_stats`.
 
     Returns
     -------
@@ -134,7 +136,7 @@ def linear_cross_entropy_with_grad(
 @signature_of(LinearStatsOptions)
 def linear_row_stats(
     input: Array, linear_weight: Array, target: Array = None, **given: Unpack[LinearStatsOptions]
-) -> RowStats:
+) -> RowStats | ExtraRowStats:
     """What each row of a linear layer's logits tells, without the logits: see `row_stats`.
 
     lse = m + log1p(r),  entropy = log1p(r) − u/(1 + r),  confidence = 1/(1 + r)  of the rows z = x·Wᵀ + b
@@ -143,6 +145,8 @@ def linear_row_stats(
     ----------
     input, linear_weight, target
         As in `linear_cross_entropy`, and its options too; without a target, `loss` and `target_log_prob` are None.
+    extra, top_k
+        More statistics, as in `row_stats`, chunk by chunk.
 
     Returns
     -------

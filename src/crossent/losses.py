@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _ways
 from ._call.arrays import detached, readable
-from ._call.canonical import Rows, RowStats
+from ._call.canonical import ExtraRowStats, Rows, RowStats
 from ._call.options import LossOptions, NLLOptions, StatsOptions, signature_of, validated
 from ._definition import Array, namespace
 from ._door import rows as door
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = [
+    "ExtraRowStats",
     "RowStats",
     "cross_entropy",
     "cross_entropy_with_grad",
@@ -207,7 +208,9 @@ def _warn_of_positive(rows: Rows) -> None:
 
 
 @signature_of(StatsOptions)
-def row_stats(input: Array, target: Array = None, weight: Array = None, **options: Unpack[StatsOptions]) -> RowStats:
+def row_stats(
+    input: Array, target: Array = None, weight: Array = None, **options: Unpack[StatsOptions]
+) -> RowStats | ExtraRowStats:
     """What each row of logits tells: loss, log-normaliser, entropy, prediction, confidence, target log-probability.
 
     lse = m + log1p(r),  entropy = log1p(r) − u/(1 + r),  confidence = 1/(1 + r),
@@ -217,13 +220,20 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     ----------
     input, target, weight
         As in `cross_entropy`, and its options too; without a target, `loss` and `target_log_prob` are None.
+    extra
+        True tells more: `log_sum_sq_probs` = log Σ p², `mean_logits`, the mean of z over the classes that exist, and
+        `is_top1`, whether the target is the prediction (of probabilities the most probable class; false if ignored).
+    top_k
+        k tells `top_k_log_probs` and `top_k_indices` (…, k) of the k most probable classes in falling order; of equal
+        logits any.
 
     Returns
     -------
     RowStats
-        Arrays shaped like the rows, differentiable where input is (`prediction`, the argmax, is not): `loss` is
-        `cross_entropy(…, reduction="none")`; `target_log_prob` is ⟨q, log p⟩ for the target as given, without weights
-        and smoothing, 0 where the row is ignored. Entropy in nats.
+        With `extra` or `top_k` an ExtraRowStats. Arrays shaped like the rows, differentiable where input is
+        (`prediction`, the argmax, is not): `loss` is `cross_entropy(…, reduction="none")`; `target_log_prob` is
+        ⟨q, log p⟩ for the target as given, without weights and smoothing, 0 where the row is ignored. Entropy in
+        nats.
 
     Raises
     ------
@@ -235,6 +245,9 @@ def row_stats(input: Array, target: Array = None, weight: Array = None, **option
     >>> stats = crossent.row_stats(np.array([[2.0, 1.0, 0.1]]), np.array([0]))
     >>> stats.prediction, stats.confidence.round(4), stats.entropy.round(4), stats.target_log_prob.round(4)
     (array([0]), array([0.659]), array([0.8467]), array([-0.417]))
+    >>> stats = crossent.row_stats(np.array([[2.0, 1.0, 0.1]]), np.array([0]), extra=True, top_k=2)
+    >>> stats.log_sum_sq_probs.round(4), stats.mean_logits.round(4), stats.is_top1, stats.top_k_log_probs.round(4)
+    (array([-0.6927]), array([1.0333]), array([ True]), array([[-0.417, -1.417]]))
 
     References
     ----------

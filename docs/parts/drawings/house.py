@@ -15,9 +15,10 @@ SOURCE = Path(crossent.__file__).parent
 FLOORS = (
     ("what stands on the face", ("classify", "checks", "bench", "tour", "distributed", "integrations")),
     ("PyTorch's modules", ("nn", "models")),
-    ("the face: what is called", ("softmax", "losses", "binary", "linear")),
+    ("the face: what is called", ("softmax", "losses", "binary", "linear", "selective")),
     ("which way a call takes", ("_ways",)),
     ("each library's own way", ("_torch", "_linear", "_jax")),
+    ("what rows tell", ("_statistics",)),
     ("the door, and the rooms", ("_door", "backends", "_reduction")),
     ("what a call is", ("_call", "_functions")),
     ("the mathematics, once", ("_definition",)),

@@ -14,8 +14,8 @@ class Rows(NamedTuple):
 
     x (…, C) logits in the caller's dtype; y (…) class indices or q (…, C) probabilities; live (…) false where a row is
     ignored (None: all count); `known`: every y has been seen to be a class or ignored; weight (C,), sample_weight (…),
-    where (…, C) or None; `axis` is where the classes were;
-    sums in `sum_dtype`, results in `dtype`.
+    where (…, C) or None; chosen (…, K) classes whose log-probabilities are asked for, or None; `axis` is where the
+    classes were; sums in `sum_dtype`, results in `dtype`.
     """
 
     x: Array
@@ -30,6 +30,7 @@ class Rows(NamedTuple):
     axis: int
     sum_dtype: Any
     dtype: Any
+    chosen: Array = None
 
 
 class Elements(NamedTuple):
@@ -51,11 +52,12 @@ class Call(NamedTuple):
     target: Array
     options: Options
     linear_weight: Array = None
+    target_name: str = "target"
 
     def __str__(self) -> str:
         words = [f"input {describe(self.input)}"]
         words += [] if self.linear_weight is None else [f"linear_weight {describe(self.linear_weight)}"]
-        words += [] if self.target is None else [f"target {describe(self.target)}"]
+        words += [] if self.target is None else [f"{self.target_name} {describe(self.target)}"]
         for name, value in vars(self.options).items():
             if hasattr(value, "shape"):
                 words.append(f"{name} {describe(value)}")
@@ -92,3 +94,35 @@ class RowStats(NamedTuple):
     prediction: Array
     confidence: Array
     target_log_prob: Array
+
+
+class ExtraRowStats(NamedTuple):
+    """What `row_stats` returns with `extra=True` or `top_k`; None is what was not asked for or needs a target.
+
+    log_sum_sq_probs is log Σ p², mean_logits the mean of the logits z over the classes that exist, is_top1 whether the
+    target's most probable class is the prediction; top_k_log_probs and top_k_indices (…, k) are of the k most probable
+    classes, the first the most probable.
+    """
+
+    loss: Array
+    lse: Array
+    entropy: Array
+    prediction: Array
+    confidence: Array
+    target_log_prob: Array
+    log_sum_sq_probs: Array
+    mean_logits: Array
+    is_top1: Array
+    top_k_log_probs: Array
+    top_k_indices: Array
+
+
+def _not_asked(self: RowStats, name: str) -> Any:
+    """Say how to ask for what was not asked for."""
+    if name in ExtraRowStats._fields:
+        asked = "top_k=…" if name.startswith("top_k") else "extra=True"
+        raise AttributeError(f"RowStats has no {name}, which costs another pass over the classes: give {asked}")
+    raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+RowStats.__getattr__ = _not_asked  # type: ignore[attr-defined]  # in the class, type checkers would take every name

@@ -77,10 +77,12 @@ class StatsOptions(TypedDict, total=False):
     poly1_epsilon: float
     dtype: Any
     check: bool | str
+    extra: bool
+    top_k: int | None
 
 
-class LinearStatsOptions(TypedDict, total=False):
-    """The same of `linear_row_stats`."""
+class LayerOptions(TypedDict, total=False):
+    """What all losses of a linear layer take."""
 
     linear_bias: Array
     weight: Array
@@ -99,7 +101,14 @@ class LinearStatsOptions(TypedDict, total=False):
     chunk_size: int | None
 
 
-class LinearOptions(LinearStatsOptions, total=False):
+class LinearStatsOptions(LayerOptions, total=False):
+    """The same of `linear_row_stats`."""
+
+    extra: bool
+    top_k: int | None
+
+
+class LinearOptions(LayerOptions, total=False):
     """The same of `linear_cross_entropy_with_grad`."""
 
     reduction: str
@@ -112,6 +121,22 @@ class LinearLossOptions(LinearOptions, total=False):
 
     recompute: bool
     return_stats: bool
+    extra: bool
+    top_k: int | None
+
+
+class SelectionOptions(TypedDict, total=False):
+    """The same of `selective_log_softmax`."""
+
+    linear_bias: Array
+    ignore_index: int
+    where: Array
+    logit_scale: float
+    softcap: float | None
+    temperature: float
+    dtype: Any
+    check: bool | str
+    chunk_size: int | None
 
 
 class ProbabilityOptions(TypedDict, total=False):
@@ -177,6 +202,8 @@ class Options:
     chunk_size: int | None = None
     recompute: bool = True
     return_stats: bool = False
+    extra: bool = False
+    top_k: int | None = None
     poly1_epsilon: float = 0.0
     alpha: Array = None  # 0.25 in sigmoid_focal_loss, unless given
     gamma: float = 2.0
@@ -195,7 +222,7 @@ class Options:
 # What is done around a room: at the door, in the reduction, in the walk over chunks. All else a room must take.
 AROUND = frozenset((
     "logit_scale", "axis", "reduction", "denominator", "on_empty", "dtype", "inplace", "check",
-    "linear_bias", "shift", "chunk_size", "recompute", "return_stats",
+    "linear_bias", "shift", "chunk_size", "recompute", "return_stats", "extra", "top_k",
 ))  # fmt: skip
 TAKEN_BY_ROOMS = [(field.name, field.default) for field in dataclasses.fields(Options) if field.name not in AROUND]
 
@@ -213,6 +240,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "inplace": (True, False),
     "recompute": (True, False),
     "return_stats": (True, False),
+    "extra": (True, False),
 }
 
 LARGEST = sys.float_info.max
@@ -228,6 +256,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gamma": (lambda v: 0 <= v < math.inf, "0 or a positive number"),
     "ignore_index": (lambda v: -(2**63) <= operator.index(v) < 2**63, "an integer of at most 64 bits"),
     "shift": (lambda v: type(v) is int and v >= 0, "0 or a positive whole number"),
+    "top_k": (lambda v: v is None or (type(v) is int and v > 0), "None or a positive whole number of classes"),
     "chunk_size": (lambda v: v is None or (type(v) is int and v > 0), "None or a positive whole number of rows"),
 }
 
@@ -277,6 +306,9 @@ def validated(function: str, weight: Array, given: Mapping[str, Any], allowed: t
         if not isinstance(value, (str, bool)) or value not in choices:
             wanted = ", ".join(repr(choice) for choice in choices)
             raise OptionError(f"{function}: {name}={value!r}, expected one of {wanted}")
+    if (options.extra or options.top_k) and "return_stats" in names(allowed) and not options.return_stats:
+        asked = "extra=True" if options.extra else f"top_k={options.top_k}"
+        raise OptionError(f"{function}: {asked} tells more of each row: it needs return_stats=True")
     if options.denominator is not None and options.reduction != "mean":
         text = f"{function}: denominator divides the mean, but reduction={options.reduction!r}"
         raise OptionError(f"{text}: drop denominator, or use reduction='mean'")

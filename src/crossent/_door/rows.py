@@ -232,6 +232,8 @@ def canonical(call: Call, x: Array, target: Array, axis: int, options: Options) 
     function, classes = call.function, x.shape[axis]
     if classes == 0:
         raise ShapeError(f"input has no classes on axis {axis} — in {call}")
+    if options.top_k is not None and options.top_k > classes:
+        raise OptionError(f"top_k={options.top_k}, but there are {classes} classes — in {call}")
     y, q = (None, None) if target is None else targets.split_target(call, x, target, axis)
     if q is not None and options.ignore_index >= 0:
         text = f"ignore_index={options.ignore_index} has no meaning for probability targets"

@@ -55,7 +55,7 @@ def split_target(call: Call, x: Array, target: Any, axis: int) -> tuple[Array, A
         fix = "target.long()" if is_torch(target) else "target.astype('int64')"
         text = f"target holds {kind}, but its shape {rows} is that of class indices, which are integers: use {fix}"
         raise DtypeError(f"{text}, or give probabilities of shape {tuple(x.shape)} — in {call}")
-    return _as_indices(target, kind), None
+    return as_indices(target, kind), None
 
 
 def _has_nan(x: Array) -> bool:
@@ -63,7 +63,7 @@ def _has_nan(x: Array) -> bool:
     return bool(namespace(x).any(namespace(x).isnan(x)))
 
 
-def _as_indices(target: Array, kind: str) -> Array:
+def as_indices(target: Array, kind: str) -> Array:
     """Class indices in the library's own index dtype; what uint64 holds beyond it stays out of range."""
     xp = namespace(target)
     index = xp.arange(1).dtype if is_jax(target) else xp.int64
@@ -118,7 +118,7 @@ def _shape_message(x: Array, target: Array, rows: tuple[int, ...], axis: int) ->
     return f"{text}: input {tuple(x.shape)} has {x.shape[axis]} classes on axis {axis}"
 
 
-def look_at_indices(call: Call, y: Array, classes: int, ignore_index: int) -> tuple[bool, bool]:
+def look_at_indices(call: Call, y: Array, classes: int, ignore_index: int, name: str = "target") -> tuple[bool, bool]:
     """(every index is a class or ignored, some are ignored); (False, True) where the values cannot be read.
 
     A class index outside 0 … C−1 raises ClassIndexError; where it cannot be read, its row will be NaN.
@@ -134,7 +134,7 @@ def look_at_indices(call: Call, y: Array, classes: int, ignore_index: int) -> tu
     place = int(wrong.argmax())
     value, smallest = int(seen.flat[place]), int(np.where(seen == ignore_index, seen.max(), seen).min())
     where = _position(place, seen.shape)
-    text = f"target holds {value} at position {where}, but there are {classes} classes (0 … {classes - 1})"
+    text = f"{name} holds {value} at position {where}, but there are {classes} classes (0 … {classes - 1})"
     raise ClassIndexError(f"{text}: {index_hint(value, classes, smallest)} — in {call}")
 
 

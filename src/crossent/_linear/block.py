@@ -15,6 +15,7 @@ from .. import _functions
 from .._call.arrays import dtype_name, is_numpy, values
 from .._call.canonical import Rows
 from .._definition import Array, namespace
+from .._statistics import asked, extras
 from ..backends import agnostic, cpu
 
 CACHED = 2**17  # elements of a block of rows that the definition works on at one time
@@ -53,13 +54,14 @@ def _loss_and_gradient(rows: Rows, scales: Any, wanted: bool, into: Array = None
 
 
 def chunk_stats(rows: Rows) -> tuple[Array, ...]:
-    """(lse, entropy, argmax, confidence, log-probability of the target or None) of each row of a chunk."""
-    if cpu.serves(rows):
-        return _stats(rows, cpu)
+    """(lse, entropy, argmax, confidence, log-probability of the target or None) of each row of a chunk, and extras."""
     if not _on_host(rows.x):
-        return _stats(rows)
-    parts = [_stats(block) for block, _ in _blocks(rows)]
-    return tuple(_joined(rows.x, column) for column in zip(*parts, strict=True))
+        return (*_stats(rows), *_extras(rows))
+    own = _stats(rows, cpu) if cpu.serves(rows) else ()
+    if own and not asked(rows):
+        return own
+    parts = [(*(() if own else _stats(block)), *_extras(block)) for block, _ in _blocks(rows)]
+    return (*own, *(_joined(rows.x, column) for column in zip(*parts, strict=True)))
 
 
 def _stats(rows: Rows, room: Any = agnostic) -> tuple[Array, ...]:
@@ -68,6 +70,12 @@ def _stats(rows: Rows, room: Any = agnostic) -> tuple[Array, ...]:
         given = rows.y is not None or rows.q is not None
         log_prob = room.target_losses(rows, _functions)[1] if given else None
         return *room.moments(rows, _functions), log_prob
+
+
+def _extras(rows: Rows) -> tuple[Array, ...]:
+    """What more is asked of the rows of a block; nothing where nothing is."""
+    with np.errstate(all="ignore"):
+        return tuple(extras(rows, _functions)) if asked(rows) else ()
 
 
 def _on_host(x: Array) -> bool:
@@ -84,7 +92,7 @@ def _joined(like: Array, column: Any) -> Array:
 
 def cut(rows: Rows, block: slice) -> Rows:
     """Some rows of a chunk."""
-    names = ("x", "y", "q", "live", "sample_weight", "where")
+    names = ("x", "y", "q", "live", "sample_weight", "where", "chosen")
     parts = {name: part for name in names if (part := getattr(rows, name)) is not None}
     if rows.where is not None and rows.where.ndim == 1:
         del parts["where"]
@@ -100,7 +108,7 @@ def blocks(rows: Rows) -> list[slice]:
 
 def _blocks(rows: Rows) -> Iterator[tuple[Rows, Array]]:
     """The chunk in such blocks, as NumPy's, each with the memory of its logits."""
-    names = ("y", "q", "live", "weight", "sample_weight", "where")
+    names = ("y", "q", "live", "weight", "sample_weight", "where", "chosen")
     parts = {name: values(part) for name in names if (part := getattr(rows, name)) is not None}
     wide = np.dtype(dtype_name(rows.sum_dtype))
     own = rows._replace(sum_dtype=wide, dtype=wide, **parts)

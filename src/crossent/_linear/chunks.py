@@ -69,7 +69,7 @@ def _picker(part: Array, batch: tuple[int, ...]) -> Callable[[Any], Array]:
 def _chunk_of(layer: Layer) -> Callable[[Any, Array], Rows]:
     """What gives the rows at some places, with their logits."""
     rows, batch = layer.rows, tuple(layer.x.shape[:-1])
-    parts = {name: getattr(rows, name) for name in ("y", "q", "live", "sample_weight", "where")}
+    parts = {name: getattr(rows, name) for name in ("y", "q", "live", "sample_weight", "where", "chosen")}
     shared = rows.where is not None and rows.where.ndim == 1
     own = {name: part for name, part in parts.items() if part is not None and not (shared and name == "where")}
     picks = {name: _picker(part, batch) for name, part in own.items()}

@@ -9,6 +9,7 @@ from .. import _reduction
 from .._call.arrays import dtype_name, readable
 from .._call.canonical import Layer, Rows
 from .._definition import Array, namespace
+from .._statistics import asked
 from . import chunks, products
 from .block import chunk_loss_and_gradient, chunk_stats
 from .chunks import Gradients, Wanted
@@ -77,7 +78,7 @@ def _of_those(layer: Layer, counts: Array) -> Layer:
 
 
 def statistics(layer: Layer) -> tuple[Array, ...]:
-    """(lse, entropy, argmax, confidence) of each row, without a target."""
+    """(lse, entropy, argmax, confidence, None) of each row, without a target, and extras."""
     told = _stats_memory(layer, tuple(layer.x.shape[:-1]))
     chunks.walk(
         layer, lambda part, place: _put(told, place, chunk_stats(part)), (False, False, False), None, every_row=True
@@ -89,7 +90,7 @@ def _put(arrays: Any, place: Any, parts: Any) -> None:
     """Results of a chunk at their places, counted over all rows: arrays of their own, written through a flat view."""
     for array, part in zip(arrays, parts, strict=True):
         if array is not None:
-            array.reshape(-1)[place] = part
+            array.reshape(-1, *part.shape[1:])[place] = part
 
 
 def _stats_memory(layer: Layer, batch: tuple[int, ...]) -> tuple[Array, ...]:
@@ -98,9 +99,21 @@ def _stats_memory(layer: Layer, batch: tuple[int, ...]) -> tuple[Array, ...]:
     kinds = [layer.rows.sum_dtype] * 5
     kinds[2] = xp.int64
     given = layer.rows.y is not None or layer.rows.q is not None
-    return tuple(
-        products.buffer(layer.x, batch, kind, zero=True) if given or k < 4 else None for k, kind in enumerate(kinds)
-    )
+    own = [products.buffer(layer.x, batch, kind, zero=True) if given or k < 4 else None for k, kind in enumerate(kinds)]
+    return (*own, *_extras_memory(layer, batch))
+
+
+def _extras_memory(layer: Layer, batch: tuple[int, ...]) -> tuple[Array, ...]:
+    """Memory for what more is asked; nothing where nothing is."""
+    rows, kind = layer.rows, layer.rows.sum_dtype
+    if not asked(rows):
+        return ()
+    count: int = (rows.options.top_k or 0) if rows.chosen is None else rows.chosen.shape[-1]
+    wanted = (rows.options.extra, rows.options.extra, bool(count), bool(count))
+    shapes = (batch, batch, (*batch, count), (*batch, count))
+    kinds = (kind, kind, kind, namespace(layer.x).int64)
+    made = zip(wanted, shapes, kinds, strict=True)
+    return tuple(products.buffer(layer.x, shape, kind, zero=True) if want else None for want, shape, kind in made)
 
 
 def factor(dtype: Any, reduction: str, scale: Any, count: int) -> float:

@@ -228,6 +228,36 @@ class ConfidenceForward(Confidence):
         return torch.sum(definition.product(dz, softmax_gradient(z, _top(z))), -1)
 
 
+class LogSumSqProbs(_Rule):
+    """See crossent._functions.log_sum_sq_probs."""
+
+    @staticmethod
+    def forward(z: Array) -> Array:
+        """log Σ p²."""
+        return _functions.log_sum_sq_probs(z)
+
+    @staticmethod
+    def backward(ctx: Context, g: Array) -> Any:
+        """g times softmax's gradient along 2p/Σp²."""
+        (z,) = ctx.saved_tensors
+        return _column(g) * softmax_gradient(z, _pull_of_squares(z))
+
+
+class LogSumSqProbsForward(LogSumSqProbs):
+    """LogSumSqProbs with forward-mode differentiation."""
+
+    @staticmethod
+    def jvp(ctx: Context, dz: Array) -> Array:
+        """⟨softmax's gradient along 2p/Σp², dz⟩."""
+        (z,) = ctx.saved_tensors
+        return torch.sum(definition.product(dz, softmax_gradient(z, _pull_of_squares(z))), -1)
+
+
+def _pull_of_squares(z: Array) -> Array:
+    """2p/Σp²."""
+    return 2 * torch.exp(log_softmax(z) - log_sum_sq_probs(z)[..., None])
+
+
 def _top(z: Array) -> Array:
     """1 at each row's most probable class, 0 elsewhere."""
     return definition.class_mask(z.argmax(-1), z).to(z.dtype)
@@ -339,6 +369,7 @@ softmax_gradient = _rule(SoftmaxGradient, SoftmaxGradientForward)
 log_softmax = _rule(LogSoftmax, LogSoftmaxForward)
 entropy = _rule(Entropy, EntropyForward)
 confidence = _rule(Confidence, ConfidenceForward)
+log_sum_sq_probs = _rule(LogSumSqProbs, LogSumSqProbsForward)
 binary_loss = _rule(BinaryLoss, BinaryLossForward)
 tanh = _rule(Tanh, TanhForward)
 

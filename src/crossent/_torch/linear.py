@@ -8,17 +8,18 @@ all the logits: right, at the price of their memory.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
 
-from .._call.canonical import Layer, Rows, RowStats
+from .._call.canonical import ExtraRowStats, Layer, Rows, RowStats
 from .._definition import Array
 from .._linear import block, chunks, passes
 from .._linear.layer import counted, rounded, unattached, whole
 from .._linear.layer import value_and_gradients as whole_value_and_gradients
+from .._statistics import Extras, extras, selects, statistics, with_extras
 from ..backends import agnostic
-from ..backends.room import statistics
 from . import differentiable, functions, linear_compiled, short, state, tied, ways
 
 PLAIN = frozenset(("linear_bias", "reduction", "label_smoothing"))
@@ -101,7 +102,7 @@ def cross_entropy(layer: Layer) -> Any:
     return value, _row_stats(layer, loss, told)
 
 
-def row_stats(layer: Layer) -> RowStats:
+def row_stats(layer: Layer) -> RowStats | ExtraRowStats:
     """What each row tells, of a layer of torch tensors."""
     if state.exporting() or not _plain_tensors(layer) or layer.rows.x.numel() <= SMALL or _transformed(layer):
         return defined_stats(layer)
@@ -111,12 +112,13 @@ def row_stats(layer: Layer) -> RowStats:
     return _row_stats(layer, loss, told)
 
 
-def _row_stats(layer: Layer, loss: Array, told: Any) -> RowStats:
+def _row_stats(layer: Layer, loss: Array, told: Any) -> RowStats | ExtraRowStats:
     """The statistics in the result's dtype."""
     given = layer.rows.y is not None or layer.rows.q is not None
     parts = [loss if given else None, *told]
-    kinds = [part if part is None or k == 3 else part.to(layer.rows.dtype) for k, part in enumerate(parts)]
-    return RowStats(*kinds)
+    kinds = [part.to(layer.rows.dtype) if part is not None and part.is_floating_point() else part for part in parts]
+    plain = RowStats(*kinds[:6])
+    return with_extras(layer.rows, plain, kinds[6:]) if len(kinds) > 6 else plain
 
 
 @torch.no_grad()
@@ -137,9 +139,9 @@ def defined(layer: Layer, *, stats: bool) -> Any:
     return (value, defined_stats(layer)) if stats else value
 
 
-def defined_stats(layer: Layer) -> RowStats:
+def defined_stats(layer: Layer) -> RowStats | ExtraRowStats:
     """The statistics on all the logits; what concerns the target, from the rows that count."""
-    told = _statistics(whole(layer, every_row=True))
+    told = _statistics(whole(layer, every_row=not selects(layer.rows)))
     if counted(layer.rows) is None or told.target_log_prob is None:
         return told
     own = _statistics(whole(layer))
@@ -147,7 +149,7 @@ def defined_stats(layer: Layer) -> RowStats:
     return told._replace(loss=own.loss, target_log_prob=own.target_log_prob.masked_fill(unknown, torch.nan))
 
 
-def _statistics(rows: Rows) -> RowStats:
+def _statistics(rows: Rows) -> RowStats | ExtraRowStats:
     """What canonical rows tell."""
     return statistics(rows, ways.room(rows), functions)
 
@@ -158,7 +160,9 @@ def _defined_outputs(layer: Layer, stats: bool) -> tuple[Array, ...]:
     if not stats:
         return (value,)
     told = defined_stats(layer._replace(rows=layer.rows._replace(dtype=layer.rows.sum_dtype)))
-    return (value, *told)
+    parts = told._asdict()
+    parts.pop("is_top1", None)  # made of others
+    return (value, *parts.values())
 
 
 # --- the chunks ---
@@ -167,7 +171,7 @@ def _defined_outputs(layer: Layer, stats: bool) -> tuple[Array, ...]:
 class Chunked(torch.autograd.Function):
     """A linear loss: a reduced one has formed its gradients with the value, rows form theirs from logits made again.
 
-    Outputs: the value, and where asked for the loss, lse, entropy, argmax, confidence and log q of each row.
+    Outputs: the value, and where asked for the loss, lse, entropy, argmax, confidence and log q of each row, extras.
     """
 
     @staticmethod
@@ -185,7 +189,10 @@ class Chunked(torch.autograd.Function):
         ctx.gradients, ctx.layer = gradients, ctx.layer._replace(x=None, weight=None, bias=None)
         if not stats:
             return value
-        ctx.mark_non_differentiable(told[2])
+        places = [told[2], *(() if len(told) == 5 else (told[8],))]
+        ctx.mark_non_differentiable(*(part for part in places if part is not None))
+        if len(told) > 5 and told[8] is not None:  # the classes whose log-probabilities the backward pass forms again
+            ctx.layer = ctx.layer._replace(rows=ctx.layer.rows._replace(chosen=told[8]))
         return value, loss.clone() if loss is value and loss is not None else loss, *told
 
     @staticmethod
@@ -253,9 +260,12 @@ def _of_rows(layer: Layer, wanted: chunks.Wanted, upstream: Any) -> list[Array]:
     g_stats: list[Array]
     g_loss, g_stats = (value if layer.rows.options.reduction == "none" else None), rest
     if rest:
-        g_loss, g_stats = _plus(g_loss, rest[0]), [*rest[1:3], *rest[4:]]
+        g_loss, g_stats = _plus(g_loss, rest[0]), [*rest[1:3], *rest[4:9]]
     if any(g is not None for g in g_stats):
-        g_stats = [None if g is None else g.to(wide).reshape(-1) for g in (g_loss, *g_stats)]
+        count = math.prod(batch)
+        tails = [(), (), (), (), (), (), (), (-1,)]
+        given = zip((g_loss, *g_stats), tails, strict=False)
+        g_stats = [None if g is None else g.to(wide).reshape(count, *tail) for g, tail in given]
         parts = _stats_gradients(layer, wanted, g_stats)
     else:
         parts = passes.row_gradients(layer, wanted, g_loss.to(wide).reshape(batch))
@@ -263,8 +273,8 @@ def _of_rows(layer: Layer, wanted: chunks.Wanted, upstream: Any) -> list[Array]:
 
 
 def _stats_gradients(layer: Layer, wanted: chunks.Wanted, upstream: list[Array]) -> tuple[Array, Array, Array]:
-    """The gradients by (loss, lse, entropy, confidence, log q) of each row, through the definition's functions."""
-    given = [g for g in upstream if g is not None]
+    """The gradients by what each row tells (see `_told`), through the definition's functions."""
+    given = [g if g.ndim == 1 else g.abs().sum(-1) for g in upstream if g is not None]
     counts = torch.stack([g != 0 for g in given]).any(0).reshape(layer.x.shape[:-1])
 
     def visit(part: Rows, place: Any) -> None:
@@ -280,11 +290,13 @@ def _stats_gradients(layer: Layer, wanted: chunks.Wanted, upstream: list[Array])
 
 
 def _told(rows: Rows, upstream: list[Array]) -> list[Array]:
-    """(loss, lse, entropy, confidence, log q) of each row, those without a cotangent None."""
+    """(loss, lse, entropy, confidence, log q) of each row and extras, those of the target None if not needed."""
     lse, entropy, _, confidence = agnostic.moments(rows, functions)
-    target = upstream[0] is not None or upstream[-1] is not None
+    target = upstream[0] is not None or upstream[4] is not None
     loss, log_prob = agnostic.target_losses(rows, functions) if target else (None, None)
-    return [loss, lse, entropy, confidence, log_prob]
+    more = any(g is not None for g in upstream[5:])
+    told = extras(rows, functions)[:3] if more else Extras()[:3]
+    return [loss, lse, entropy, confidence, log_prob, *told][: len(upstream)]
 
 
 def _by_definition(layer: Layer, ctx: Any, upstream: Any) -> list[Array]:

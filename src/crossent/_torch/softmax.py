@@ -134,3 +134,4 @@ log_softmax = _rule(LogSoftmax, functions.log_softmax)
 logsumexp = _rule(LogSumExp, functions.logsumexp)
 row_loss, binary_loss, tanh = functions.row_loss, functions.binary_loss, functions.tanh
 moments, constant, weighted_logsumexp = functions.moments, functions.constant, functions.weighted_logsumexp
+log_sum_sq_probs = functions.log_sum_sq_probs

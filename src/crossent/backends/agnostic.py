@@ -68,8 +68,13 @@ def lse(x: Array, z: Array, rows: Rows, rules: Any) -> Array:
     value = rules.logsumexp(z)
     if rows.options.temperature == 1:
         return value
+    return value + offset(x, rows, rules)
+
+
+def offset(x: Array, rows: Rows, rules: Any) -> Array:
+    """What a temperature other than 1 has taken off z = logits(x): m/T of each row."""
     plain = rows._replace(options=dataclasses.replace(rows.options, temperature=1.0))
-    return value + highest(logits(x, plain, rules), rules)[..., 0] / rows.options.temperature
+    return highest(logits(x, plain, rules), rules)[..., 0] / rows.options.temperature
 
 
 def softmax(rows: Rows, rules: Any) -> Array:

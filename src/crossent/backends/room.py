@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .._call.arrays import scalar
-from .._call.canonical import Elements, Rows, RowStats
-from .._definition import Array, namespace
+from .._call.canonical import Elements, Rows
+from .._definition import Array
 
 Scales = tuple[Array | float, Array | float]
 ScalesOf = Callable[[Rows, Array], Scales]
@@ -42,6 +41,12 @@ class Functions(Protocol):
 
     def moments(self, z: Array) -> Moments:
         """(lse, entropy, argmax, confidence)."""
+
+    def log_sum_sq_probs(self, z: Array) -> Array:
+        """log Σ p²."""
+
+    def constant(self, x: Array) -> Array:
+        """x without a derivative."""
 
 
 class Room(Protocol):
@@ -75,15 +80,3 @@ class Room(Protocol):
 
     def binary_cross_entropy_with_logits(self, call: Elements, functions: Functions) -> Array:
         """The loss of each element."""
-
-
-def statistics(rows: Rows, room: Room, functions: Functions) -> RowStats:
-    """What canonical rows tell; see crossent.row_stats."""
-    xp = namespace(rows.x)
-
-    def out(value: Array) -> Array:
-        return value if value is None else scalar(xp.astype(value, rows.dtype, copy=False))
-
-    lse, entropy, prediction, confidence = room.moments(rows, functions)
-    loss, log_prob = (None, None) if rows.y is None and rows.q is None else room.target_losses(rows, functions)
-    return RowStats(out(loss), out(lse), out(entropy), scalar(prediction), out(confidence), out(log_prob))
