@@ -247,7 +247,7 @@ def row_stats(
     (array([0]), array([0.659]), array([0.8467]), array([-0.417]))
     >>> stats = crossent.row_stats(np.array([[2.0, 1.0, 0.1]]), np.array([0]), extra=True, top_k=2)
     >>> stats.log_sum_sq_probs.round(4), stats.mean_logits.round(4), stats.is_top1, stats.top_k_log_probs.round(4)
-    (array([-0.6927]), array([1.0333]), array([ True]), array([[-0.417, -1.417]]))
+    (array([-0.6876]), array([1.0333]), array([ True]), array([[-0.417, -1.417]]))
 
     References
     ----------

@@ -55,7 +55,7 @@ def selective_log_softmax(
     >>> import numpy as np, crossent
     >>> logits = np.array([[2.0, 1.0, 0.1], [0.5, 2.0, 0.3]])
     >>> crossent.selective_log_softmax(logits, np.array([0, 2])).round(4)
-    array([-0.417 , -2.0413])
+    array([-0.417 , -2.0406])
     >>> crossent.selective_log_softmax(logits, np.array([[0, 1], [1, 1]])).round(4)
     array([[-0.417 , -1.417 ],
            [-0.3413, -0.3413]])
