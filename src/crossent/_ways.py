@@ -25,9 +25,8 @@ from ._call.options import (
 )
 from ._definition import Array, namespace
 from ._door import layer as layers
-from ._door import misuse
+from ._door import misuse, selection
 from ._door import rows as door
-from ._door import selection
 from ._linear import passes
 from ._linear.layer import unattached, value_and_gradients, whole
 from ._statistics import selects, with_extras

@@ -58,7 +58,7 @@ def selective_log_softmax(
     array([-0.417 , -2.0406])
     >>> crossent.selective_log_softmax(logits, np.array([[0, 1], [1, 1]])).round(4)
     array([[-0.417 , -1.417 ],
-           [-0.3413, -0.3413]])
+           [-0.3406, -0.3406]])
 
     References
     ----------
