@@ -22,7 +22,19 @@ FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,}|:{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=fence)\s*$", re.M | re.S
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-OPTIONAL = ("jax", "optax", "transformers", "datasets", "accelerate", "peft", "trl", "lightning", "keras", "skorch")
+OPTIONAL = (
+    "jax",
+    "flax",
+    "optax",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "peft",
+    "trl",
+    "lightning",
+    "keras",
+    "skorch",
+)
 
 
 @dataclass(frozen=True)

@@ -130,5 +130,26 @@ def test_several_labels_a_row() -> None:
     several = np.stack([y == 0, y < 2], axis=1)
     with pytest.raises(DataError, match=r"for several labels a sample take sklearn\.multioutput\.Multi"):
         SoftmaxClassifier().fit(x, several)
+    with pytest.raises(
+        DataError, match=r"lists of labels of several lengths.*MultiOutputClassifier.*MultiLabelBinarizer"
+    ):
+        SoftmaxClassifier().fit(x, [[0, 1], [2]] * 75)
     with pytest.raises(DataError, match="y is a sparse matrix of several labels"):
         SoftmaxClassifier().fit(x, sparse.csr_matrix(several))
+
+
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_probabilities_are_of_the_features_dtype(hidden: Any) -> None:
+    x, y = load_iris(return_X_y=True)
+    model = SoftmaxClassifier(hidden, learning_rate_init=0.05, random_state=0, max_iter=2000).fit(
+        x.astype(np.float32), y
+    )
+    for dtype in (np.float32, np.float64):
+        assert model.predict_proba(x.astype(dtype)).dtype == dtype
+        assert model.predict_log_proba(x.astype(dtype)).dtype == dtype
+
+
+def test_the_picture_in_a_notebook_has_a_link() -> None:
+    page = make_pipeline(StandardScaler(), SoftmaxClassifier(()))._repr_html_()
+    assert 'href="https://pypi.org/project/crossent/"' in page
+    assert "Documentation for SoftmaxClassifier" in page

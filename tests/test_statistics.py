@@ -239,6 +239,40 @@ def test_a_layer_s_own_gradient_is_beside_that_of_its_statistics() -> None:
         torch.testing.assert_close(one, two)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("options", [*OPTIONS, {"label_smoothing": 0.1, "z_loss": 0.01, "poly1_epsilon": 0.5}], ids=str)
+def test_policy_losses_of_a_layer(options: dict[str, Any], dtype: Any) -> None:
+    """The gradients by loss, entropy and log-probability, alone and together, by the kernels; one class has no mass."""
+    x, w, b = layer(300, 307, dtype)
+    with torch.no_grad():
+        x[5] = 30 * w[7] / w[7].norm()
+        b[3] = -torch.inf
+    y, weight = torch.randint(4, 307, (300,)), torch.rand(300, dtype=torch.float64)
+    y[1] = -100
+    exact = [part.detach().double().requires_grad_() for part in (x, w, b)]
+    given = {} if "softcap" in options else {"linear_bias": b}  # a soft-cap would bring the class back
+    own = crossent.linear_row_stats(x, w, y, chunk_size=64, dtype="wide", check=False, **given, **options)
+    z = exact[0] @ exact[1].T
+    smoothing = "label_smoothing" in options  # over a class without mass the loss is infinite
+    if given and not smoothing:
+        z = z + exact[2]
+    elif smoothing:
+        own = crossent.linear_row_stats(x, w, y, chunk_size=64, dtype="wide", **options)
+    wanted = crossent.row_stats(z, y, check=False, **options)
+    near = {"rtol": 1e-9, "atol": 1e-12} if dtype is torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
+    for names in (("entropy",), ("target_log_prob",), ("loss", "entropy", "target_log_prob"), ("lse", "confidence")):
+        found, right = (
+            torch.autograd.grad(sum((getattr(s, name) * weight).sum() for name in names), parts, retain_graph=True)
+            for s, parts in ((own, (x, w)), (wanted, exact[:2]))
+        )
+        for one, two in zip(found, right, strict=True):
+            assert torch.isfinite(one).all()
+            if dtype is torch.bfloat16:  # the logits are rounded to eight bits
+                assert (one.double() - two).norm() < 0.03 * two.norm(), names
+            else:
+                torch.testing.assert_close(one.double(), two, msg=f"{names}", **near)
+
+
 def test_what_cannot_be_asked() -> None:
     x, y = case()
     with pytest.raises(OptionError, match=r"top_k=10, but there are 9 classes — in row_stats"):

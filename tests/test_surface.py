@@ -67,7 +67,7 @@ LEVELS = [
     {"_door.rows", "_statistics"},
     {"_door.layer", "_door.selection", "_linear", "_linear.products", "_linear.layer", "_linear.block"},
     {"_linear.chunks", "_torch.differentiable", "_torch.tied", "_torch.float64", "_torch.compiled"},
-    {"_linear.passes", "_torch.cpu", "_torch.gpu"},
+    {"_linear.passes", "_torch.cpu", "_torch.gpu", "_torch.told"},
     {"_torch.short", "_torch.softmax", "_torch.ways", "_torch.linear_compiled"},
     {"_torch.linear"},
     {"_ways"},

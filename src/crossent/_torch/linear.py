@@ -15,12 +15,12 @@ import torch
 
 from .._call.canonical import ExtraRowStats, Layer, Rows, RowStats
 from .._definition import Array
-from .._linear import block, chunks, passes
+from .._linear import chunks, passes
 from .._linear.layer import counted, rounded, unattached, whole
 from .._linear.layer import value_and_gradients as whole_value_and_gradients
-from .._statistics import Extras, extras, selects, statistics, with_extras
-from ..backends import agnostic
+from .._statistics import selects, statistics, with_extras
 from . import differentiable, functions, linear_compiled, short, state, tied, ways
+from .told import write_gradient
 
 PLAIN = frozenset(("linear_bias", "reduction", "label_smoothing"))
 SMALL = 2**16  # logits: below, the whole of them is faster than a chunk
@@ -273,30 +273,14 @@ def _of_rows(layer: Layer, wanted: chunks.Wanted, upstream: Any) -> list[Array]:
 
 
 def _stats_gradients(layer: Layer, wanted: chunks.Wanted, upstream: list[Array]) -> tuple[Array, Array, Array]:
-    """The gradients by what each row tells (see `_told`), through the definition's functions."""
+    """The gradients by what each row tells: (loss, lse, entropy, confidence, log q), extras; see `row_gradients`."""
     given = [g if g.ndim == 1 else g.abs().sum(-1) for g in upstream if g is not None]
     counts = torch.stack([g != 0 for g in given]).any(0).reshape(layer.x.shape[:-1])
 
     def visit(part: Rows, place: Any) -> None:
-        own = [None if g is None else g[place] for g in upstream]
-        for few in block.blocks(part):
-            z = part.x[few].clone().requires_grad_()
-            with torch.enable_grad():
-                told = _told(block.cut(part, few)._replace(x=z), upstream)
-            pairs = [(out, g[few]) for out, g in zip(told, own, strict=True) if g is not None]
-            part.x[few] = torch.autograd.grad([out for out, _ in pairs], z, [g for _, g in pairs])[0]
+        write_gradient(part, [None if g is None else g[place] for g in upstream])
 
     return chunks.walk(layer, visit, wanted, counts)
-
-
-def _told(rows: Rows, upstream: list[Array]) -> list[Array]:
-    """(loss, lse, entropy, confidence, log q) of each row and extras, those of the target None if not needed."""
-    lse, entropy, _, confidence = agnostic.moments(rows, functions)
-    target = upstream[0] is not None or upstream[4] is not None
-    loss, log_prob = agnostic.target_losses(rows, functions) if target else (None, None)
-    more = any(g is not None for g in upstream[5:])
-    told = extras(rows, functions)[:3] if more else Extras()[:3]
-    return [loss, lse, entropy, confidence, log_prob, *told][: len(upstream)]
 
 
 def _by_definition(layer: Layer, ctx: Any, upstream: Any) -> list[Array]:

@@ -100,6 +100,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), sections 4.4 and 11.3.
     """
 
+    _doc_link_module = "crossent"  # where the picture of an estimator in a notebook leads to
+    _doc_link_template = "https://pypi.org/project/crossent/"
+
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] | int = (128,),

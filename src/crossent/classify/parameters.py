@@ -157,12 +157,18 @@ def refuse_several_labels(y: Any) -> None:
         raise DataError(
             "y is a sparse matrix of several labels a row: give one label each, y.argmax(axis=1) if one-hot."
         )
-    values = np.asarray(y)
+    more = "for several labels a sample take sklearn.multioutput.MultiOutputClassifier(SoftmaxClassifier())"
+    try:
+        values = np.asarray(y)
+    except ValueError:
+        binarizer = "on sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)"
+        raise DataError(
+            f"y has lists of labels of several lengths, one label a row is needed: {more}, {binarizer}."
+        ) from None
     shape = values.shape
     if len(shape) != 2 or shape[1] < 2:
         return
     text = f"y has shape {shape}, one label a row is needed"
     if values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
         raise DataError(f"{text}: it is one-hot, so give y.argmax(axis=1).")
-    more = "for several labels a sample take sklearn.multioutput.MultiOutputClassifier(SoftmaxClassifier())"
     raise DataError(f"{text}: if it is one-hot or holds probabilities, give y.argmax(axis=1); {more}.")

@@ -1,1 +1,1 @@
-"""crossent inside other libraries' trainers: `crossent.integrations.transformers`."""
+"""crossent inside other libraries' trainers: `crossent.integrations.transformers` and `.trl`."""
