@@ -323,7 +323,7 @@ def _input_gradients(rank: int, world: int, whole: dict[str, Any], here: slice) 
     assert [name[:14] for name in backward.calls] == ["reduce_scatter"]
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(share.grad, x.grad[rows])
-    for name, value in {"input_grad": "sum", "chunk_size": 8, "return_stats": True}.items():
+    for name, value in {"input_grad": "sum", "return_stats": True}.items():
         with pytest.raises(crossent.errors.OptionError, match=name):
             vocab_parallel_linear_cross_entropy(features, whole["kernel"][here], y, **{name: value})
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._call.arrays import like
 from .._call.options import LinearLossOptions, LossOptions, signature_of, validated
 from ..errors import OptionError
-from . import _agreement, _linear, _loss
+from . import _agreement, _chunks, _linear, _loss
 from ._shard import Place, shard
 
 if TYPE_CHECKING:
@@ -182,9 +182,12 @@ def vocab_parallel_linear_cross_entropy(
         _loss.check_denominator_group(function, chosen, denominator_group)
         _linear.learnt(function, chosen, input_grad)
         place = _place(function, group, vocab_start, valid_classes)
-        x, kernel, bias = _linear.checked(function, input, linear_weight, chosen)
-        whole = _linear.WAYS[input_grad](x, group)
-        whole, labels, chosen = _linear.shifted(function, whole, like(x, target, "target"), chosen)
-        logits = torch.nn.functional.linear(whole, kernel, bias)
+        layer = _linear.checked(function, input, linear_weight, chosen)
+        whole = _linear.WAYS[input_grad](layer.x, group)
+        whole, labels, chosen = _linear.shifted(function, whole, like(layer.x, target, "target"), chosen)
         chosen = dataclasses.replace(chosen, axis=-1, linear_bias=None)
-    return _loss.cross_entropy(shard(function, logits, labels, chosen, place), group, denominator_group)
+    if not chosen.recompute:
+        logits = torch.nn.functional.linear(whole, layer.weight, layer.bias)
+        return _loss.cross_entropy(shard(function, logits, labels, chosen, place), group, denominator_group)
+    own = shard(function, _linear.stand_in(layer, whole), labels, chosen, place)
+    return _chunks.cross_entropy(layer._replace(x=whole), own, group, denominator_group)

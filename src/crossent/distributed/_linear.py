@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, distributed
 
 from .._call.arrays import describe
+from .._call.canonical import Layer
 from .._call.options import Options
 from .._door import layer as layers
 from ..errors import OptionError, ShapeError
@@ -30,9 +31,9 @@ class Summed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         """One all-reduce."""
-        whole = g.clone(memory_format=torch.contiguous_format)
+        whole = _wide(g).clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(whole, group=ctx.group)
-        return whole, None
+        return whole.to(g.dtype), None
 
 
 class Gathered(torch.autograd.Function):
@@ -49,9 +50,15 @@ class Gathered(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         """One reduce-scatter."""
-        own = g.new_empty((g.shape[0] // ctx.group.size(), *g.shape[1:]))
-        reduce_scatter(own, g.contiguous(), group=ctx.group)
-        return own, None
+        whole = _wide(g).contiguous()
+        own = whole.new_empty((g.shape[0] // ctx.group.size(), *g.shape[1:]))
+        reduce_scatter(own, whole, group=ctx.group)
+        return own.to(g.dtype), None
+
+
+def _wide(g: Tensor) -> Tensor:
+    """Sixteen bits are summed over the ranks in float32."""
+    return g.float() if g.element_size() < 4 else g
 
 
 WAYS: dict[str, Callable[[Tensor, Any], Tensor]] = {
@@ -66,10 +73,9 @@ def learnt(function: str, options: Options, input_grad: Any) -> None:
     if input_grad not in CHOICES:
         wanted = ", ".join(map(repr, CHOICES))
         raise OptionError(f"{function}: input_grad={input_grad!r}, expected one of {wanted}")
-    for name, default in (("chunk_size", None), ("recompute", True), ("return_stats", False)):
-        if getattr(options, name) != default:
-            text = f"{function}: {name}={getattr(options, name)!r} is not yet known here"
-            raise OptionError(f"{text}: leave it out; this rank's logits are formed at once")
+    if options.return_stats:
+        text = f"{function}: return_stats=True is not known here"
+        raise OptionError(f"{text}: form this rank's logits and call vocab_parallel_row_stats")
 
 
 def shifted(function: str, x: Tensor, target: Tensor, options: Options) -> tuple[Tensor, Tensor, Options]:
@@ -89,10 +95,15 @@ def shifted(function: str, x: Tensor, target: Tensor, options: Options) -> tuple
     return x[..., :-shift, :], target[here], dataclasses.replace(options, sample_weight=weights, shift=0)
 
 
-def checked(function: str, x: Any, weight: Any, options: Options) -> tuple[Tensor, Tensor, Any]:
-    """(x, W, b), checked as by `linear_cross_entropy`."""
+def checked(function: str, x: Any, weight: Any, options: Options) -> Layer:
+    """(x, W, b) and the dtype of their products, checked as by `linear_cross_entropy`."""
     plain = dataclasses.replace(options, sample_weight=None, shift=0, check=False)
     layer = layers.layer(function, x, weight, None, plain, needs_target=False)
     if layer.weight.ndim != 2:
         raise ShapeError(f"{function}: linear_weight is {describe(weight)}, expected this rank's (C, D)")
-    return layer.x, layer.weight, layer.bias
+    return layer
+
+
+def stand_in(layer: Layer, x: Tensor) -> Tensor:
+    """Logits of all rows in the memory of one number, for the door."""
+    return x.new_zeros((), dtype=layer.dtype).expand(*x.shape[:-1], layer.weight.shape[0])

@@ -104,12 +104,13 @@ def _same(rows: Rows, options: Options, place: Place) -> dict[str, Any]:
     """What has to be the same on all ranks."""
     named = {name: getattr(options, name) for name in vars(options)}
     plain = {n: v if isinstance(v, (int, float, str)) or v is None else "given" for n, v in named.items()}
+    plain["dtype"] = None if options.dtype is None else dtype_name(options.dtype)
     plain["denominator"] = None if options.denominator is None else "given"
     target = "class indices" if rows.q is None else "probabilities"
     told: dict[str, Any] = {"the shape of the rows": list(rows.x.shape[:-1]), "the target's form": target}
     told["dtype of input"] = dtype_name(rows.x.dtype)
     told["valid_classes"], told["vocab_start (given or not)"] = place.valid, place.start is not None
-    return {**told, **{n: v for n, v in plain.items() if n not in ("check", "linear_bias", "dtype")}}
+    return {**told, **{n: v for n, v in plain.items() if n not in ("check", "linear_bias", "chunk_size", "recompute")}}
 
 
 def _own(rows: Rows, place: Place) -> dict[str, Any]:
@@ -123,10 +124,17 @@ def _placed(rows: Rows, y: Array, call: Call, told: tuple[dict[str, Any], ...], 
     rank = place.group.rank()
     order = tuple(sorted(range(len(starts)), key=lambda k: (starts[k], k)))
     own = sizes[rank]
-    if own < rows.x.shape[-1]:
-        exists = torch.arange(rows.x.shape[-1], device=rows.x.device) < own
-        rows = rows._replace(where=exists if rows.where is None else exists & rows.where)
+    rows = _without_padding(rows, own) if own < rows.x.shape[-1] else rows
     return Shard(rows, y, starts[rank], own, classes, order, call)
+
+
+def _without_padding(rows: Rows, own: int) -> Rows:
+    """The rows on their first `own` columns; of none, on one column where no class exists."""
+    kept, where = max(own, 1), rows.where
+    named = {n: None if part is None else part[..., :kept] for n, part in (("q", rows.q), ("weight", rows.weight))}
+    if own == 0:
+        where = torch.zeros(1, dtype=torch.bool, device=rows.x.device)
+    return rows._replace(x=rows.x[..., :kept], where=None if where is None else where[..., :kept], **named)
 
 
 def layout(call: Call, own: list[dict[str, Any]], valid: int | None) -> tuple[list[int], list[int], int]:

@@ -8,14 +8,15 @@ in afterwards, with the number of classes of all ranks; so is the weight of the 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import _definition as definition
 from .._definition import RowStats, product, wide
-from . import _shard
+from . import _kernels, _shard
 from ._shard import Shard
 
 
@@ -31,7 +32,8 @@ class Part(NamedTuple):
 class Local(NamedTuple):
     """What a rank has of each row: the value and the place of its maximum, r, the target's parts, u and the classes.
 
-    `exist` is the number of classes that exist, for smoothing; u is there for the entropy alone.
+    `exist` is the number of classes that exist, for smoothing; u is there for the entropy alone, and with class weights
+    `given`, the target's part without them.
     """
 
     m: Tensor
@@ -41,6 +43,7 @@ class Local(NamedTuple):
     even: Part | None
     exist: Tensor | None
     u: Tensor | None
+    given: Part | None = None
 
 
 class Merged(NamedTuple):
@@ -54,6 +57,14 @@ class Merged(NamedTuple):
     exist: Tensor | None
     u: Tensor | None
     place: Tensor | None
+    given: Part | None = None
+
+
+def mapped(function: Callable[..., Tensor], *same: Any) -> Any:
+    """The same statistics with each tensor put through a function; of several, with the tensors beside each other."""
+    if same[0] is None or isinstance(same[0], Tensor):
+        return None if same[0] is None else function(*same)
+    return type(same[0])(*(mapped(function, *parts) for parts in zip(*same, strict=True)))
 
 
 def middle(m: Tensor) -> Tensor:
@@ -61,18 +72,38 @@ def middle(m: Tensor) -> Tensor:
     return torch.where(torch.isfinite(m), m, 0.0)
 
 
-def local(shard: Shard, z: Tensor, *, moment: bool) -> Local:
+def local(shard: Shard, z: Tensor, *, moment: bool = False) -> Local:
     """The statistics of this rank's columns z, capped and masked but not yet over the temperature."""
-    rows = shard.rows
-    m, a = wide(z).max(dim=-1)
-    _, _, r, _, d, e = definition.centre((wide(z) - middle(m)[..., None]) / rows.options.temperature)
-    target, even, exist = _target(shard, d, a), None, None
+    if not moment and _kernels.serves(shard, z):
+        return _by_kernels(shard, z)
+    rows, z = shard.rows, wide(z.to(shard.rows.sum_dtype))
+    m, a = z.max(dim=-1)
+    _, _, r, _, d, e = definition.centre((z - middle(m)[..., None]) / rows.options.temperature)
+    target, even, exist, given = _target(shard, d, a), None, None, None
     if rows.options.label_smoothing:
         exists = torch.ones_like(d) if rows.where is None else torch.broadcast_to(rows.where, d.shape).to(d.dtype)
         exist = exists.sum(dim=-1)
         q = exists if rows.weight is None else exists * rows.weight
         even = Part(product(q, d).sum(dim=-1), q.sum(dim=-1))
-    return Local(m, r, a, target, even, exist, torch.sum(product(e, d), dim=-1) if moment else None)
+    if moment and rows.weight is not None:
+        given = _target(shard._replace(rows=rows._replace(weight=None)), d, a)
+    return Local(m, r, a, target, even, exist, torch.sum(product(e, d), dim=-1) if moment else None, given)
+
+
+def _by_kernels(shard: Shard, z: Tensor) -> Local:
+    """The same in one read of the logits, and one more for smoothing."""
+    rows, temperature, even, exist = shard.rows, shard.rows.options.temperature, None, None
+    m, r, a = _kernels.statistics(shard, z)
+    if rows.options.label_smoothing:
+        exist = torch.full_like(m, float(z.shape[-1]))
+        total = z.sum(dim=-1, dtype=m.dtype) - z.shape[-1] * middle(m)
+        even = Part(torch.where(m == -math.inf, 0.0, total / temperature), exist)
+    target = None
+    if shard.y is not None:
+        index, here = _shard.owned(shard)
+        step = (z.gather(-1, index[..., None])[..., 0].to(m.dtype) - middle(m)) / temperature
+        target = _indexed(shard, step, index, here)
+    return Local(m, r, a, target, even, exist, None, None)
 
 
 def _target(shard: Shard, d: Tensor, a: Tensor) -> Part | None:
@@ -86,14 +117,20 @@ def _target(shard: Shard, d: Tensor, a: Tensor) -> Part | None:
     if shard.y is None:
         return None
     index, here = _shard.owned(shard)
-    w = here.to(d.dtype) if rows.weight is None else torch.where(here, wide(rows.weight)[index], 0.0)
-    return Part(product(w, d.gather(-1, index[..., None])[..., 0]), w)
+    return _indexed(shard, d.gather(-1, index[..., None])[..., 0], index, here)
+
+
+def _indexed(shard: Shard, step: Tensor, index: Tensor, here: Tensor) -> Part:
+    """The part of class indices, `step` being (z − m)/T at this rank's column `index`."""
+    weight = shard.rows.weight
+    w = here.to(step.dtype) if weight is None else torch.where(here, weight[index].to(step.dtype), 0.0)
+    return Part(product(w, step), w)
 
 
 def _columns(seen: Local, start: int) -> list[Tensor]:
     """What travels of each row, in the order in which `_Words` takes it up again."""
     columns = [seen.m, seen.r]
-    for part in (seen.target, seen.even):
+    for part in (seen.target, seen.even, seen.given):
         if part is not None:
             columns += [part.t, part.w] if part.own is None or part.rest is None else [part.t, part.own, part.rest]
     columns += [] if seen.exist is None else [seen.exist]
@@ -110,14 +147,14 @@ def pack(shard: Shard, seen: Local, header: tuple[int, int], dtype: torch.dtype)
     return packed
 
 
-def dtype_of_words(shard: Shard, z: Tensor, *, moment: bool) -> torch.dtype:
+def dtype_of_words(shard: Shard, dtype: torch.dtype, *, moment: bool) -> torch.dtype:
     """float32 where m and w are float32 numbers, and every sum is one of terms of one sign; else float64.
 
     Then four words a row travel: 16 bytes.
     """
     options = shard.rows.options
     exact = options.temperature == 1 and not options.label_smoothing and shard.rows.q is None and not moment
-    return torch.float32 if z.dtype == torch.float32 and exact else wide(z[..., :0]).dtype
+    return torch.float32 if dtype != torch.float64 and exact else torch.float64
 
 
 def unpack(words: Tensor, seen: Local) -> Local:
@@ -132,9 +169,10 @@ def unpack(words: Tensor, seen: Local) -> Local:
         return Part(t, first) if rest is None else Part(t, first + rest, first, rest)
 
     m, r, target, even = next(columns), next(columns), part(seen.target), part(seen.even)
+    given = part(seen.given)
     exist = None if seen.exist is None else next(columns)
     u, a = (None, None) if seen.u is None else (next(columns), next(columns))
-    return Local(m, r, a, target, even, exist, u)  # type: ignore[arg-type]  # a has not travelled where nobody asks
+    return Local(m, r, a, target, even, exist, u, given)  # type: ignore[arg-type]  # a has not travelled where nobody asks
 
 
 def merge(shard: Shard, gathered: Tensor, seen: Local) -> Merged:
@@ -156,7 +194,7 @@ def merge(shard: Shard, gathered: Tensor, seen: Local) -> Merged:
     exist = torch.stack(numbers).sum(dim=0) if numbers else None
     place = None if seen.u is None else _chosen([one.a for one in ranks], winner).long()
     owner = torch.tensor(shard.order, device=winner.device)[winner]
-    return Merged(top, base.r, owner, part("target"), part("even"), exist, base.u, place)
+    return Merged(top, base.r, owner, part("target"), part("even"), exist, base.u, place, part("given"))
 
 
 def _relative(m: Tensor, top: Tensor, temperature: float) -> Tensor:

@@ -85,7 +85,7 @@ def _run(
     )
 
 
-OUTPUTS = {"loss": 0, "square": 1, "lse": 2, "entropy": 3, "confidence": 4, "prediction": 5}
+OUTPUTS = {"loss": 0, "square": 1, "lse": 2, "entropy": 3, "confidence": 4, "prediction": 5, "others": 6}
 
 
 def are_distributions(q: Array, tolerance: float) -> bool | None:
@@ -146,10 +146,18 @@ def _without_smoothing(rows: Rows) -> Any:
     return dataclasses.replace(rows.options, label_smoothing=0.0, z_loss=0.0)
 
 
-def softmax(rows: Rows, _rules: Any = None) -> Array:
-    """exp(z − m)/(1 + r) of rows without a target, in x's dtype."""
+def others(rows: Rows) -> tuple[Array, Array]:
+    """(r, argmax) of each row."""
+    batch = tuple(rows.x.shape[:-1])
+    r, place = empty(batch, rows.x, rows.sum_dtype), empty(batch, rows.x, namespace(rows.x).int64)
+    _run(rows, MOMENTS, others=r, prediction=place)
+    return r, place
+
+
+def softmax(rows: Rows, _rules: Any = None, factor: Array = None) -> Array:
+    """exp(z − m)/(1 + r) of rows without a target, in x's dtype; times a factor of each row."""
     into = empty_like(rows.x)
-    _run(rows, SOFTMAX, into)
+    _run(rows, SOFTMAX, into, factor)
     return into
 
 

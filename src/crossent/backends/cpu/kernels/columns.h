@@ -201,12 +201,20 @@ CROSSENT_LOOP void softmax_of_tile(const Rows& c, int64_t row, const Tile<S>& t,
     const Doubles r = r_or_nan(changed(c, load(t.m + j)), f);
     store(t.by + j, softmax ? 1 / double(Format<S>::lifted_one) / (1 + r) : log1p_of(r));
   }
+  if (softmax) {
+    for (int64_t j = 0; j < t.n; ++j) t.by[j] *= upstream_of<S>(c, row + j);
+    for (int64_t j = 0; j < t.full; ++j) {
+      const bool small = is_small(t.by[j]);
+      t.by[j] *= small ? lift : 1, t.factor[t.width + j] = small ? S(1 / lift) : S(1);
+    }
+  } else {
+    narrow(t.m, t.factor + t.width, t.full);
+  }
   narrow(t.by, t.factor, t.full);
-  narrow(t.m, t.factor + t.width, t.full);
-  const S *factor = t.factor, *m = t.factor + t.width, *z = t.z, *left = t.rest;
+  const S *factor = t.factor, *m = t.factor + t.width, *unlift = m, *z = t.z, *left = t.rest;
   const int64_t width = t.width;
   if (softmax) {
-    give_tile<S, T>(c, out, t, [=](int64_t k, int64_t j) -> V { return load(factor + j) * load(z + k * width + j); });
+    give_tile<S, T>(c, out, t, [=](int64_t k, int64_t j) -> V { return load(factor + j) * load(z + k * width + j) * load(unlift + j); });
   } else {
     give_tile<S, T>(c, out, t, [=](int64_t k, int64_t j) -> V {
       const V d = load(z + k * width + j), length = load(factor + j);

@@ -32,7 +32,7 @@ struct Rows {
   Array y;               // int64 class indices, or null
   Array q;               // probabilities in the dtype of the sums, or null
   Array sample_weight;   // in the dtype of the sums, or null
-  Array upstream;        // the cotangent of each row, in the dtype of the sums, or null
+  Array upstream;        // the cotangent of each row, or what its softmax is multiplied by; in the dtype of the sums, or null
   const void* class_weight = nullptr;
 
   int64_t ignore_index = -100;
@@ -42,7 +42,7 @@ struct Rows {
   Array into;     // the gradient, softmax or log_softmax, in x's dtype, or null
   Array loss;     // of each row, in the dtype of the sums, or null
   Array square;   // sample_weight·lse², or null
-  Array lse, entropy, confidence, prediction;  // moments; prediction in int64
+  Array lse, entropy, confidence, prediction, others;  // moments; prediction in int64, others: r
 
   bool columns = false;  // the walk
   int64_t tile = 1;      // rows side by side in a column walk

@@ -16,7 +16,7 @@ constexpr int64_t widest_tile = 512, narrowest_tile = 16;
 std::vector<Array*> arrays_of(Rows& c) {
   std::vector<Array*> all;
   for (Array* a : {&c.x, &c.y, &c.q, &c.sample_weight, &c.upstream, &c.into, &c.loss, &c.square, &c.lse, &c.entropy,
-                   &c.confidence, &c.prediction})
+                   &c.confidence, &c.prediction, &c.others})
     if (a->data) all.push_back(a);
   return all;
 }

@@ -11,11 +11,6 @@ CROSSENT_INLINE void give_losses(const Rows& c, int64_t row, double loss, double
   if (c.square.data) *at<S>(c, c.square, row) = S(square);
 }
 
-template <class S>
-CROSSENT_INLINE double upstream_of(const Rows& c, int64_t row) {
-  return c.upstream.data ? double(*at<S>(c, c.upstream, row)) : 1.0;
-}
-
 // A row on its own: of many blocks, or with a row of q.
 template <class S, class T, Base base, bool plain>
 CROSSENT_LOOP void loss_of_row(const Rows& c, int64_t row, int64_t end, const S* q, const Scales& scales, const Buffers<S>& own) {

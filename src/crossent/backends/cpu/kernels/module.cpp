@@ -157,7 +157,7 @@ PyObject* rows(PyObject*, PyObject* const* items, Py_ssize_t count) {
   c.label_smoothing = in.real(), c.softcap = in.real(), c.temperature = in.real();
   c.loss_scale = in.real(), c.square_scale = in.real();
   c.into = in.array(c.axes, true);
-  for (crossent::Array* a : {&c.loss, &c.square, &c.lse, &c.entropy, &c.confidence, &c.prediction})
+  for (crossent::Array* a : {&c.loss, &c.square, &c.lse, &c.entropy, &c.confidence, &c.prediction, &c.others})
     *a = in.dense(c.axes, c.size);
   if (in.failed()) return nullptr;
   if (!unlocked(numbers_in(c), [&] { run_rows(c); })) return nullptr;

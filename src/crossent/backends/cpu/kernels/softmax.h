@@ -34,7 +34,8 @@ CROSSENT_INLINE void give_logs(const Rows& c, const T* x, T* out, double m, doub
 
 // The statistics of rows, and what they say: as many as are at hand.
 struct Several {
-  double m[at_once], s[at_once], ties[at_once], u[at_once], lse[at_once], entropy[at_once], confidence[at_once];
+  double m[at_once], s[at_once], ties[at_once], u[at_once], lse[at_once], entropy[at_once], confidence[at_once],
+      others[at_once];
 };
 
 // r, where a row of −∞ alone has none.
@@ -52,6 +53,7 @@ CROSSENT_LOOP void moments_of(const Rows& c, Several& f) {
     store(f.lse + j, z == infinity<double>() || z == -infinity<double>() ? endless : z + length);
     store(f.entropy + j, length - load(f.u + j) / (1 + r));
     store(f.confidence + j, 1 / (1 + r));
+    store(f.others + j, r);
   }
 }
 
@@ -60,6 +62,7 @@ CROSSENT_INLINE void give_moments(const Rows& c, int64_t row, int64_t j, const S
   if (c.lse.data) *at<S>(c, c.lse, row) = S(f.lse[j]);
   if (c.entropy.data) *at<S>(c, c.entropy, row) = S(f.entropy[j]);
   if (c.confidence.data) *at<S>(c, c.confidence, row) = S(f.confidence[j]);
+  if (c.others.data) *at<S>(c, c.others, row) = S(f.others[j]);
 }
 
 // n rows of one block, or one row of many: their statistics in `f`, and the scales of their blocks.
@@ -102,11 +105,14 @@ CROSSENT_LOOP void softmax_of_rows(const Rows& c, int64_t first, int64_t n, int6
       continue;
     }
     const S* e = exponentials_in<S, T>(c, j, out, own);
+    const double share = value[j] * upstream_of<S>(c, first + j);
     for (int64_t i = 0, part = j; i < c.classes; i += block, ++part) {
       const int64_t count = c.classes - i < block ? c.classes - i : block;
       const double scale = c.classes > block ? own.parts.scale[part] : 1 / double(Format<S>::lifted_one);
-      const S factor = S(value[j] * scale);
-      finish_block<S, T, Base::none>(e + i, nullptr, out + i, count, {factor, S(1), S(0)}, i + block < c.classes ? out + i : next);
+      const double factor = share * scale;
+      const T* ahead = i + block < c.classes ? out + i : next;
+      if (is_small(factor)) finish_block<S, T, Base::even>(e + i, nullptr, out + i, count, {S(factor * lift), S(1 / lift), S(0)}, ahead);
+      else finish_block<S, T, Base::none>(e + i, nullptr, out + i, count, {S(factor), S(1), S(0)}, ahead);
     }
   }
 }

@@ -8,6 +8,11 @@
 namespace CROSSENT_ISA {
 
 template <class S>
+CROSSENT_INLINE double upstream_of(const Rows& c, int64_t row) {
+  return c.upstream.data ? double(*at<S>(c, c.upstream, row)) : 1.0;
+}
+
+template <class S>
 struct Buffers {  // of one thread
   S* e;       // exponentials of the rows at hand, where they are not kept in the gradient
   S* base;    // a row of q, where it has to be made
@@ -60,6 +65,10 @@ CROSSENT_INLINE Spot take_row(const Rows& c, int64_t row, int64_t end, int64_t p
   return spot;
 }
 
+// A factor that the dtype cannot hold is taken in two: times `lift`, and divided by it.
+constexpr double lift = 0x1p60;
+CROSSENT_INLINE bool is_small(double factor) { return factor < 0x1p-100 && factor > -0x1p-100; }
+
 // The gradient of a block: scale·(factor·e − q), by x where the logits are soft-capped.
 template <class S, class T, Base base>
 CROSSENT_INLINE void give_block(const Rows& c, int64_t i, const T* x, const S* e, const S* q, T* out, const Finish<S>& f,
@@ -80,12 +89,9 @@ CROSSENT_INLINE void give_row(const Rows& c, int64_t part, const T* x, const S* 
     const double scale = c.classes > block ? own.parts.scale[part] : 1 / double(Format<S>::lifted_one);
     const T* ahead = i + block < c.classes ? out + i : next;
     if (base == Base::none || f.scale == 0) {
-      const double factor = (f.scale * f.k + f.pull) * scale, lift = factor < 0x1p-100 && factor > -0x1p-100 ? 0x1p60 : 1.0;
-      if (lift == 1) {
-        give_block<S, T, Base::none>(c, i, x, e, q, out, {S(factor), S(1), S(0)}, ahead, own);
-      } else {  // a factor that the dtype cannot hold, in two
-        give_block<S, T, Base::even>(c, i, x, e, q, out, {S(factor * lift), S(1 / lift), S(0)}, ahead, own);
-      }
+      const double factor = (f.scale * f.k + f.pull) * scale;
+      if (is_small(factor)) give_block<S, T, Base::even>(c, i, x, e, q, out, {S(factor * lift), S(1 / lift), S(0)}, ahead, own);
+      else give_block<S, T, Base::none>(c, i, x, e, q, out, {S(factor), S(1), S(0)}, ahead, own);
       continue;
     }
     const double factor = (f.k + f.pull / f.scale) * scale;
