@@ -16,7 +16,11 @@ from torch import distributed
 from torch.distributed import distributed_c10d
 
 import crossent
-from crossent.distributed import vocab_parallel_cross_entropy, vocab_parallel_linear_cross_entropy
+from crossent.distributed import (
+    vocab_parallel_cross_entropy,
+    vocab_parallel_linear_cross_entropy,
+    vocab_parallel_row_stats,
+)
 
 ROWS, CLASSES, FEATURES = 7, 13, 5
 SIZES = {1: [13], 2: [5, 8], 3: [2, 7, 4], 4: [1, 5, 4, 3]}
@@ -160,6 +164,122 @@ def compare(rank: int, world: int, name: str, dtype: torch.dtype, dense: bool) -
     kind = {"rtol": 1e-6, "atol": 2e-7} if narrow else {"rtol": 1e-12, "atol": 1e-15}
     torch.testing.assert_close(shard.grad.double(), x.grad[:, here], **kind)
     same_everywhere(value)
+
+
+def statistics(rank: int, world: int) -> None:
+    """What each row tells over all classes, and the gradient of each part; one exchange."""
+    whole, here = data(), columns(rank, world)
+    for name in ("plain", "weight+smoothing", "temperature", "all", "where"):
+        options, own = chosen(name, whole, here)
+        for target in (labels(name, whole), None):
+            x, shard = whole["x"].clone().requires_grad_(), whole["x"][:, here].clone().requires_grad_()
+            expected = crossent.row_stats(x, target, **options)
+            with Counted() as forward:
+                got = vocab_parallel_row_stats(shard, target, **own)
+            assert forward.calls == [GATHER]
+            assert torch.equal(got.prediction, expected.prediction)
+            for part, other in zip(got, expected, strict=True):
+                assert (part is None) == (other is None)
+                if part is None or not part.is_floating_point():
+                    continue
+                torch.testing.assert_close(part, other, rtol=1e-12, atol=1e-14)
+                upstream = torch.linspace(0.5, 2, ROWS, dtype=torch.float64)
+                (by_x,) = torch.autograd.grad(other, x, upstream, retain_graph=True)
+                (by_shard,) = torch.autograd.grad(part, shard, upstream, retain_graph=True)
+                torch.testing.assert_close(by_shard, by_x[:, here], rtol=1e-11, atol=1e-14)
+                same_everywhere(part)
+
+
+def kernels(rank: int, world: int) -> None:
+    """The C++ kernels on columns of one block and of many, in three dtypes; confident rows, −∞, ignored rows."""
+    make = torch.Generator().manual_seed(5)
+    for each, dtype, options in (
+        (60, torch.float32, {}),
+        (60, torch.float32, {"temperature": 0.5, "z_loss": 0.1}),
+        (5000, torch.float32, {"label_smoothing": 0.1}),
+        (2500, torch.bfloat16, {"softcap": 20.0}),
+        (2500, torch.float64, {"z_loss": 0.1, "reduction": "sum"}),
+    ):
+        classes = each * world + 7
+        x = (4 * torch.randn(6, classes, generator=make, dtype=torch.float64) + 1e3).to(dtype)
+        y = torch.randint(0, classes, (6,), generator=make)
+        x[1, y[1]] += 90
+        x[2, ::3], x[2, y[2]] = -torch.inf, 1e3
+        x[3], y[3] = torch.nan, -100
+        x[4, :each] = -torch.inf if "label_smoothing" not in options else 0
+        y[4] = classes - 1
+        whole = x.double().clone().requires_grad_()
+        expected = crossent.cross_entropy(whole, y, check=False, **options)
+        expected.backward()
+        here = slice(each * rank, each * (rank + 1) + 7 * (rank == world - 1))
+        shard = x[:, here].clone().requires_grad_()
+        value = vocab_parallel_cross_entropy(shard, y, **options)
+        value.backward()
+        rough = {torch.float64: 1e-13, torch.float32: 1e-6, torch.bfloat16: 1e-2}[dtype]
+        torch.testing.assert_close(value.double(), expected.detach(), rtol=rough, atol=0)
+        apart = 1e-6 if "label_smoothing" in options else 1e-9  # where p is near ε/C, the rounding of both shows
+        torch.testing.assert_close(shard.grad.double(), whole.grad[:, here], rtol=3 * rough, atol=rough * apart)
+        same_everywhere(value)
+
+
+def nothing_here(rank: int, world: int) -> None:
+    """A rank that has no class at all, and a call without a row."""
+    whole, valid = data(), SIZES[world][0]
+    x = whole["x"][:, :valid]
+    y = whole["y"] % valid
+    expected = crossent.cross_entropy(x, y, label_smoothing=0.2)
+    own = whole["x"][:, columns(rank, world)].clone().requires_grad_()
+    got = vocab_parallel_cross_entropy(own, y, valid_classes=valid, label_smoothing=0.2)
+    torch.testing.assert_close(got, expected)
+    got.backward()
+    assert bool((own.grad == 0).all()) == (rank > 0)
+    here = columns(rank, world)
+    x, kernel = whole["features"], whole["kernel"]
+    got = vocab_parallel_linear_cross_entropy(x, kernel[here], y, valid_classes=valid)
+    torch.testing.assert_close(got, crossent.linear_cross_entropy(x, kernel[:valid], y, check=False))
+    empty = vocab_parallel_linear_cross_entropy(x[:0], kernel[here], y[:0], reduction="sum")
+    assert empty == 0
+    assert vocab_parallel_cross_entropy(own[:0], y[:0], reduction="none").shape == (0,)
+
+
+def chunked(rank: int, world: int) -> None:
+    """The layer in chunks of a few rows, and with its logits kept: the same numbers; ignored NaN rows reach nothing."""
+    whole, here, make = data(), columns(rank, world), torch.Generator().manual_seed(3)
+    features = torch.randn(2, 9, FEATURES, generator=make, dtype=torch.float64)
+    y = torch.randint(0, CLASSES, (2, 9), generator=make)
+    y[0, 3] = y[1, 8] = -100
+    features[0, 3] = torch.nan
+    for more in (
+        {},
+        {"softcap": 2.0, "z_loss": 0.1, "reduction": "sum"},
+        {"reduction": "none", "label_smoothing": 0.1},
+    ):
+        parts = [p.clone().requires_grad_() for p in (features, whole["kernel"], whole["bias"])]
+        expected = crossent.linear_cross_entropy(parts[0], parts[1], y, linear_bias=parts[2], check=False, **more)
+        upstream = torch.linspace(0.5, 2, expected.numel(), dtype=torch.float64).reshape(expected.shape)
+        expected.backward(upstream)
+        for how in ({"chunk_size": 2}, {"recompute": False}):
+            if how == {"recompute": False}:
+                features = torch.nan_to_num(features)
+            x, kernel, bias = (
+                p.clone().requires_grad_() for p in (features, whole["kernel"][here], whole["bias"][here])
+            )
+            loss = vocab_parallel_linear_cross_entropy(x, kernel, y, linear_bias=bias, **how, **more)
+            loss.backward(upstream)
+            torch.testing.assert_close(loss, expected.detach())
+            for got, wanted in (
+                (x.grad, parts[0].grad),
+                (kernel.grad, parts[1].grad[here]),
+                (bias.grad, parts[2].grad[here]),
+            ):
+                torch.testing.assert_close(got, wanted)
+        features[0, 3] = torch.nan
+    half = [p.bfloat16().requires_grad_() for p in (torch.nan_to_num(features), whole["kernel"][here])]
+    vocab_parallel_linear_cross_entropy(*half, y).backward()
+    whole_half = [p.bfloat16().double().requires_grad_() for p in (torch.nan_to_num(features), whole["kernel"])]
+    crossent.linear_cross_entropy(*whole_half, y, check=False).backward()
+    torch.testing.assert_close(half[0].grad.double(), whole_half[0].grad, rtol=0.02, atol=5e-4)
+    torch.testing.assert_close(half[1].grad.double(), whole_half[1].grad[here], rtol=0.02, atol=5e-4)
 
 
 def confident(rank: int, world: int) -> None:
@@ -368,7 +488,23 @@ CASES: dict[str, Any] = {
     for dense in (False, True)
     if kind == "float64" or not dense
 }
-CASES |= {f.__name__: (f,) for f in (confident, shapes, padding, refusals, disagreements, linear, groups, words)}
+CASES |= {
+    f.__name__: (f,)
+    for f in (
+        statistics,
+        kernels,
+        nothing_here,
+        chunked,
+        confident,
+        shapes,
+        padding,
+        refusals,
+        disagreements,
+        linear,
+        groups,
+        words,
+    )
+}
 
 
 def start(rank: int, world: int, folder: str, seconds: int = 20) -> None:

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from .._call.arrays import like
-from .._call.options import LinearLossOptions, LossOptions, signature_of, validated
+from .._call.canonical import RowStats
+from .._call.options import LinearLossOptions, LossOptions, StatsOptions, signature_of, validated
 from ..errors import OptionError
-from . import _agreement, _chunks, _linear, _loss
+from . import _agreement, _chunks, _linear, _loss, _rows
 from ._shard import Place, shard
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["vocab_parallel_cross_entropy", "vocab_parallel_linear_cross_entropy"]
+__all__ = ["vocab_parallel_cross_entropy", "vocab_parallel_linear_cross_entropy", "vocab_parallel_row_stats"]
 
 
 def _place(function: str, group: Any, start: Any, valid: Any) -> Place:
@@ -189,5 +190,61 @@ def vocab_parallel_linear_cross_entropy(
     if not chosen.recompute:
         logits = torch.nn.functional.linear(whole, layer.weight, layer.bias)
         return _loss.cross_entropy(shard(function, logits, labels, chosen, place), group, denominator_group)
-    own = shard(function, _linear.stand_in(layer, whole), labels, chosen, place)
-    return _chunks.cross_entropy(layer._replace(x=whole), own, group, denominator_group)
+    stand_in = _linear.stand_in(layer, whole)
+    call = shard(function, stand_in, labels, chosen, place)
+    return _chunks.cross_entropy(layer._replace(x=whole), call, group, denominator_group)
+
+
+@signature_of(StatsOptions)
+def vocab_parallel_row_stats(
+    input: Tensor,
+    target: Tensor | None = None,
+    weight: Any = None,
+    *,
+    group: Any = None,
+    vocab_start: int | None = None,
+    valid_classes: int | None = None,
+    **options: Unpack[StatsOptions],
+) -> RowStats:
+    """What each row of logits tells whose classes are sharded over the ranks of a process group.
+
+    lse = m + log1p(r),  entropy = log1p(r) − u/(1 + r),  confidence = 1/(1 + r),  over the classes of all ranks
+
+    One exchange forward (32 bytes a row and rank, 48 with a target), none backward; the same numbers on every rank.
+
+    Parameters
+    ----------
+    input, target, weight, group, vocab_start, valid_classes, where
+        As in `vocab_parallel_cross_entropy`; without a target, `loss` and `target_log_prob` are None.
+    ignore_index, label_smoothing, axis, sample_weight, z_loss, logit_scale, softcap, temperature, dtype, check
+        As in `row_stats`.
+
+    Returns
+    -------
+    RowStats
+        As `row_stats`; `prediction` is the class among all. It can be differentiated once.
+
+    Raises
+    ------
+    See `vocab_parallel_cross_entropy`.
+
+    Examples
+    --------
+    >>> import torch, tempfile, crossent
+    >>> store = f"file://{tempfile.mkdtemp()}/store"
+    >>> torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    >>> stats = crossent.distributed.vocab_parallel_row_stats(torch.tensor([[2.0, 1.0, 0.1]]))
+    >>> stats.prediction.tolist(), round(float(stats.confidence), 4), round(float(stats.entropy), 4)
+    ([0], 0.659, 0.8467)
+    >>> torch.distributed.destroy_process_group()
+
+    References
+    ----------
+    See `row_stats` and `vocab_parallel_cross_entropy`.
+    """
+    function = "vocab_parallel_row_stats"
+    group = _agreement.process_group(function, group)
+    with _agreement.told(group):
+        chosen = validated(function, weight, options, StatsOptions)
+        place = _place(function, group, vocab_start, valid_classes)
+    return _rows.row_stats(shard(function, input, target, chosen, place), group)

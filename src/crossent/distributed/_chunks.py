@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._call.canonical import Layer, Rows
-from .._definition import wide
+from .._definition import product, wide
 from .._functions import tanh_slope
 from .._linear import chunks
 from .._linear.layer import counted, rounded, unattached
@@ -47,13 +47,13 @@ class Losses(torch.autograd.Function):
                 return column[place]
 
             seen, merged = _statistics.mapped(pick, ctx.seen), _statistics.mapped(pick, ctx.merged)
-            own, z = _part(shard, part, place), _loss.changed(part, part.x)
+            own, z = _part(shard, part, place), _loss.changed(part, every_row=True)
             result = _gradient.by_logits(own, z, seen, merged, ctx.rank, g[place], g_lse[place])
             cap = part.options.softcap
-            part.x.copy_(result if cap is None else result * tanh_slope(wide(part.x.to(z.dtype)) / cap))
+            part.x.copy_(result if cap is None else product(result, tanh_slope(wide(part.x.to(z.dtype)) / cap)))
 
         with torch.autocast(x.device.type, enabled=False):
-            totals = chunks.walk(layer, visit, tuple(ctx.needs_input_grad[:3]), counted(shard.rows))  # type: ignore[arg-type]
+            totals = chunks.walk(layer, visit, tuple(ctx.needs_input_grad[:3]), counted(shard.rows))
         return *rounded(layer, list(totals)), None, None, None
 
 
@@ -67,13 +67,13 @@ def _seen(layer: Layer, shard: Shard) -> Local:
     parts: list[tuple[Any, Local]] = []
 
     def visit(part: Rows, place: Any) -> None:
-        parts.append((place, _statistics.local(_part(shard, part, place), _loss.changed(part, part.x))))
+        parts.append((place, _statistics.local(_part(shard, part, place), _loss.changed(part, every_row=True))))
 
     with torch.autocast(layer.x.device.type, enabled=False):
         chunks.walk(layer, visit, (False, False, False), counted(shard.rows))
     if not parts:  # no row counts: the form of one
         one = layer.rows._replace(x=layer.rows.x[:1], **_firsts(layer.rows))
-        parts = [(slice(0, 0), _statistics.local(_part(shard, one, slice(0, 1)), _loss.changed(one, one.x)))]
+        parts = [(slice(0, 0), _statistics.local(_part(shard, one, slice(0, 1)), _loss.changed(one)))]
         parts = [(slice(0, 0), _statistics.mapped(lambda column: column[:0], parts[0][1]))]
     count = layer.x.shape[0]
 
@@ -108,7 +108,8 @@ def cross_entropy(layer: Layer, shard: Shard, group: Any, denominator_group: Any
         rows=flat.rows._replace(y=index),
     )
     told = Losses.apply(layer.x, layer.weight, layer.bias, layer, flat, group)  # type: ignore[no-untyped-call]
-    return _loss.reduced(shard, *(one.reshape(batch) for one in told), denominator_group)
+    loss, lse, mass = (one.reshape(batch) for one in told)
+    return _loss.reduced(shard, loss, lse, mass, denominator_group)
 
 
 def _flat(rows: Rows) -> Rows:

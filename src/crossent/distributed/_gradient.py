@@ -17,7 +17,7 @@ def by_logits(shard: Shard, z: Tensor, seen: Local, s: Merged, rank: int, g: Ten
     """((w·p − q)·g + p·g_lse)/T, in z's dtype."""
     if _kernels.serves(shard, z):
         return _by_kernels(shard, z, seen, s, rank, g, g_lse)
-    return _by_definition(shard, z, seen, s, rank, g, g_lse).to(z.dtype)
+    return by_definition(shard, z, seen, s, rank, g, g_lse).to(z.dtype)
 
 
 def _by_kernels(shard: Shard, z: Tensor, seen: Local, s: Merged, rank: int, g: Tensor, g_lse: Tensor) -> Tensor:
@@ -27,9 +27,9 @@ def _by_kernels(shard: Shard, z: Tensor, seen: Local, s: Merged, rank: int, g: T
     k, mass = _factors(s, own, rest)
     pull, centre = (g * k + g_lse / mass) / options.temperature, _statistics.middle(s.m)
     step = (_statistics.middle(seen.m) - centre) / options.temperature
-    nothing = ((g == 0) & (g_lse == 0)) | ((seen.m == -math.inf) & (s.m > -math.inf))
-    factor = torch.where(nothing, 0.0, pull * torch.exp(step) * (1 + seen.r))
-    result = _kernels.probabilities(shard, z, factor)
+    still, empty = (g == 0) & (g_lse == 0), (seen.m == -math.inf) & (s.m > -math.inf)
+    factor = torch.where(still | empty, 0.0, pull * torch.exp(step) * (1 + seen.r))
+    result = _zeroed(_kernels.probabilities(shard, z, factor), empty)
     if options.label_smoothing:
         even = g * _statistics.share(s, options.label_smoothing) / options.temperature
         result -= even.to(z.dtype)[..., None]
@@ -37,9 +37,12 @@ def _by_kernels(shard: Shard, z: Tensor, seen: Local, s: Merged, rank: int, g: T
         _put_target(shard, result, z, s, g, pull)
     at_top = _at_top(own, rest, k, s, g, g_lse / mass) / options.temperature
     _put(result, seen.a, at_top, s.winner == rank)
-    still = (g == 0) & (g_lse == 0)
-    nothing = still if options.label_smoothing else nothing
-    return result.masked_fill_(nothing[..., None], 0.0) if bool(nothing.any()) else result
+    return _zeroed(result, still)
+
+
+def _zeroed(result: Tensor, rows: Tensor) -> Tensor:
+    """0 in some rows, whatever is there."""
+    return result.masked_fill_(rows[..., None], 0.0) if bool(rows.any()) else result
 
 
 def _put_target(shard: Shard, result: Tensor, z: Tensor, s: Merged, g: Tensor, pull: Tensor) -> None:
@@ -47,7 +50,7 @@ def _put_target(shard: Shard, result: Tensor, z: Tensor, s: Merged, g: Tensor, p
     options, weight = shard.rows.options, shard.rows.weight
     index, here = _shard.owned(shard)
     d = (z.gather(-1, index[..., None])[..., 0].to(g.dtype) - _statistics.middle(s.m)) / options.temperature
-    mass = (1 - options.label_smoothing) * (1.0 if weight is None else weight[index].to(g.dtype))
+    mass = (1 - options.label_smoothing) * (torch.ones_like(d) if weight is None else weight[index].to(g.dtype))
     mass = mass + _statistics.share(s, options.label_smoothing) if options.label_smoothing else mass
     _put(result, index, pull * torch.exp(d) - g * mass / options.temperature, here)
 
@@ -55,7 +58,9 @@ def _put_target(shard: Shard, result: Tensor, z: Tensor, s: Merged, g: Tensor, p
 def _put(result: Tensor, index: Tensor, value: Tensor, here: Tensor) -> None:
     """A number at one place of each row where it is here."""
     place = index[..., None]
-    result.scatter_(-1, place, torch.where(here[..., None], value[..., None].to(result.dtype), result.gather(-1, place)))
+    result.scatter_(
+        -1, place, torch.where(here[..., None], value[..., None].to(result.dtype), result.gather(-1, place))
+    )
 
 
 def _factors(s: Merged, own: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +75,7 @@ def _at_top(own: Tensor, rest: Tensor, k: Tensor, s: Merged, g: Tensor, pull: Te
     return g * torch.where(near, rest - k * s.r, k - own) + pull
 
 
-def _by_definition(shard: Shard, z: Tensor, seen: Local, s: Merged, rank: int, g: Tensor, g_lse: Tensor) -> Tensor:
+def by_definition(shard: Shard, z: Tensor, seen: Local, s: Merged, rank: int, g: Tensor, g_lse: Tensor) -> Tensor:
     """The same of any target, in the dtype of the sums."""
     z, temperature = wide(z.to(shard.rows.sum_dtype)), shard.rows.options.temperature
     e = torch.exp((z - _statistics.middle(s.m)[..., None]) / temperature)
@@ -116,5 +121,3 @@ def _less_target(shard: Shard, result: Tensor, s: Merged, g: Tensor) -> Tensor:
     own = torch.where(here, g if weight is None else g * weight[index], 0.0)
     less: Tensor = result.scatter_add(-1, index[..., None], -(1 - smoothing) * own[..., None])
     return less
-
-

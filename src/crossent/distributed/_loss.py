@@ -73,31 +73,26 @@ def told(shard: Shard, merged: Merged) -> tuple[Tensor, Tensor, Tensor]:
     return _statistics.loss(merged, options.label_smoothing), _statistics.lse(merged, options.temperature), weight
 
 
-def logits(shard: Shard) -> Tensor:
+def changed(rows: Rows, *, every_row: bool = False) -> Tensor:
     """The columns of this rank, capped, −∞ where no class is; not over the temperature.
 
-    Rows that do not count stay as they are: what they give is selected away, and so is their gradient.
+    What rows that do not count give is selected away, and so is their gradient; but a soft-cap's is NaN where z is.
     """
-    return changed(shard.rows, shard.rows.x)
-
-
-def changed(rows: Rows, x: Tensor) -> Tensor:
-    """The same of some logits x of these rows."""
-    z: Tensor = agnostic.capped(x.to(rows.sum_dtype) if rows.options.softcap is not None else x, rows.options, functions)
+    x = rows.x if rows.options.softcap is None else agnostic.inputs(rows, every_row=every_row)
+    z: Tensor = agnostic.capped(x, rows.options, functions)
     return z if rows.where is None else torch.where(rows.where, z, -torch.inf)
 
 
 def cross_entropy(shard: Shard, group: Any, denominator_group: Any) -> Tensor:
     """The reduced loss: the same number on every rank."""
-    return reduced(shard, *Losses.apply(logits(shard), shard, group), denominator_group)  # type: ignore[no-untyped-call]
+    loss, lse, weight = Losses.apply(changed(shard.rows), shard, group)  # type: ignore[no-untyped-call]  # torch's own
+    return reduced(shard, loss, lse, weight, denominator_group)
 
 
 def reduced(shard: Shard, loss: Tensor, lse: Tensor, weight: Tensor, denominator_group: Any) -> Tensor:
     """The reduced loss from what each row tells."""
     rows, options = shard.rows, shard.rows.options
-    counts = _counts(rows, loss)
-    loss = _weighted(loss, counts, rows.sample_weight)
-    square = _weighted(_selected(lse, counts) ** 2, None, rows.sample_weight) if options.z_loss else None
+    loss, square = _weighted(shard, loss, lse)
     if options.reduction != "mean":
         value = loss if square is None else loss + options.z_loss * square
         return _rounded(value.sum() if options.reduction == "sum" else value, rows.dtype)
@@ -113,10 +108,11 @@ def reduced(shard: Shard, loss: Tensor, lse: Tensor, weight: Tensor, denominator
 
 def _counts(rows: Rows, loss: Tensor) -> Tensor | None:
     """Where a row counts: not ignored, and if not finite with a weight."""
+    live: Tensor | None = rows.live
     if rows.sample_weight is None:
-        return rows.live
-    sound = (rows.sample_weight != 0) | torch.isfinite(loss)
-    return sound if rows.live is None else rows.live & sound
+        return live
+    sound: Tensor = (rows.sample_weight != 0) | torch.isfinite(loss)
+    return sound if live is None else live & sound
 
 
 def _selected(value: Tensor, counts: Tensor | None) -> Tensor:
@@ -129,10 +125,21 @@ def _rounded(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value.to(dtype)
 
 
-def _weighted(value: Tensor, counts: Tensor | None, weight: Tensor | None) -> Tensor:
-    """The value of the rows that count, times their weights."""
-    value = _selected(value, counts)
-    return value if weight is None else value * weight
+def _weighted(shard: Shard, loss: Tensor, lse: Tensor) -> tuple[Tensor, Any]:
+    """(loss, lse² or None without z-loss) of the rows that count, times their weights."""
+    rows = shard.rows
+    counts = _counts(rows, loss)
+    loss, square = _selected(loss, counts), _selected(lse, counts) ** 2 if rows.options.z_loss else None
+    if rows.sample_weight is None:
+        return loss, square
+    weight: Tensor = rows.sample_weight
+    return loss * weight, None if square is None else square * weight
+
+
+def row_losses(shard: Shard, loss: Tensor, lse: Tensor) -> Tensor:
+    """The loss of each row with its z-loss, weighted."""
+    loss, square = _weighted(shard, loss, lse)
+    return loss if square is None else loss + shard.rows.options.z_loss * square
 
 
 def _divisors(given: Any, loss: Tensor, sums: tuple[Tensor, Tensor], group: Any) -> tuple[Tensor, Tensor]:

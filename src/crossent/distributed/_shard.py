@@ -66,7 +66,9 @@ def shard(function: str, input: Any, target: Any, options: Options, place: Place
     with _agreement.told(place.group):
         learnt(function, options)
         rows, y, call = canonical(function, input, target, options)
-    told = _agreement.agree(place.group, {"same": _same(rows, options, place), "own": _own(rows, place)})
+    told = _agreement.agree(
+        place.group, {"same": _same(rows, options, place, indices=y is not None), "own": _own(rows, place)}
+    )
     return _placed(rows, y, call, told, place)
 
 
@@ -76,19 +78,22 @@ def canonical(function: str, input: Any, target: Any, options: Options) -> tuple
         raise ArrayTypeError(f"{function}: input is a {type(input).__name__}, expected a torch tensor")
     x = as_float_array(input, "input")
     axis = door.class_axis(function, x, options.axis)
+    # of a part of the classes neither the sum of a row's probabilities nor the look of its logits says anything
+    looks = dataclasses.replace(options, check=False)
+    if target is None:
+        call = Call(function, x, None, options)
+        return door.canonical(call, x, None, axis, looks), None, call
     target = like(x, target, "target")
     call = Call(function, x, target, options)
     y, q = split_target(call, x, target, axis)
     if q is not None and q.requires_grad:
         text = f"target {describe(target)} requires grad, which has no derivative here"
         raise OptionError(f"{text}: use target.detach() — in {call}")
-    # of a part of the classes neither the sum of a row's probabilities nor the look of its logits says anything
-    looks = dataclasses.replace(options, check=False)
     if q is not None:
         _not_negative(q, options, call)
         return door.canonical(call, x, q, axis, looks), None, call
     looks = dataclasses.replace(looks, ignore_index=-100)  # the indices are looked at when all classes are known
-    rows = door.canonical(call, x, torch.zeros_like(y), axis, looks)
+    rows = door.canonical(call, x, torch.zeros_like(y), axis, looks)._replace(y=None)
     return rows._replace(live=y != options.ignore_index), y, call
 
 
@@ -100,13 +105,13 @@ def _not_negative(q: Tensor, options: Options, call: Call) -> None:
     raise ProbabilityError(f"{text}: apply softmax to a teacher's logits, or give class indices — in {call}")
 
 
-def _same(rows: Rows, options: Options, place: Place) -> dict[str, Any]:
+def _same(rows: Rows, options: Options, place: Place, *, indices: bool) -> dict[str, Any]:
     """What has to be the same on all ranks."""
     named = {name: getattr(options, name) for name in vars(options)}
     plain = {n: v if isinstance(v, (int, float, str)) or v is None else "given" for n, v in named.items()}
     plain["dtype"] = None if options.dtype is None else dtype_name(options.dtype)
     plain["denominator"] = None if options.denominator is None else "given"
-    target = "class indices" if rows.q is None else "probabilities"
+    target = "probabilities" if rows.q is not None else "class indices" if indices else None
     told: dict[str, Any] = {"the shape of the rows": list(rows.x.shape[:-1]), "the target's form": target}
     told["dtype of input"] = dtype_name(rows.x.dtype)
     told["valid_classes"], told["vocab_start (given or not)"] = place.valid, place.start is not None
@@ -131,7 +136,9 @@ def _placed(rows: Rows, y: Array, call: Call, told: tuple[dict[str, Any], ...], 
 def _without_padding(rows: Rows, own: int) -> Rows:
     """The rows on their first `own` columns; of none, on one column where no class exists."""
     kept, where = max(own, 1), rows.where
-    named = {n: None if part is None else part[..., :kept] for n, part in (("q", rows.q), ("weight", rows.weight))}
+    named: dict[str, Any] = {
+        n: None if part is None else part[..., :kept] for n, part in (("q", rows.q), ("weight", rows.weight))
+    }
     if own == 0:
         where = torch.zeros(1, dtype=torch.bool, device=rows.x.device)
     return rows._replace(x=rows.x[..., :kept], where=None if where is None else where[..., :kept], **named)
