@@ -368,6 +368,9 @@ def refusals(rank: int, world: int) -> None:
     torch.testing.assert_close(vocab_parallel_cross_entropy(x, whole["y"]), whole_loss())
     with pytest.raises(crossent.errors.OptionError, match=r"poly1_epsilon=1\.0 is not yet known here"):
         vocab_parallel_cross_entropy(x, whole["y"], poly1_epsilon=1.0)
+    for more in ({"extra": True}, {"top_k": 2}):
+        with pytest.raises(crossent.errors.OptionError, match=r"use crossent\.row_stats"):
+            vocab_parallel_row_stats(x, whole["y"], **more)
     with pytest.raises(crossent.errors.OptionError, match="requires grad"):
         vocab_parallel_cross_entropy(x, whole["y"], torch.ones(x.shape[1], requires_grad=True))
     with pytest.raises(crossent.errors.OptionError, match="ProcessGroup"):

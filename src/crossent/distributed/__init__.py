@@ -226,7 +226,7 @@ def vocab_parallel_row_stats(
 
     Raises
     ------
-    See `vocab_parallel_cross_entropy`.
+    See `vocab_parallel_cross_entropy`; OptionError also for extra and top_k.
 
     Examples
     --------

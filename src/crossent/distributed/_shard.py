@@ -50,10 +50,12 @@ class Place(NamedTuple):
 
 def learnt(function: str, options: Options) -> None:
     """Raise OptionError for an option that this room has not learnt."""
-    strange = sorted(options.asked - TAKES) + (["inplace"] if options.inplace else [])
+    more = [name for name in ("inplace", "extra", "top_k") if getattr(options, name, None)]
+    strange = sorted(options.asked - TAKES) + more
     if strange:
+        fallback = function.removeprefix("vocab_parallel_")
         text = f"{function}: {strange[0]}={getattr(options, strange[0])!r} is not yet known here"
-        raise OptionError(f"{text}: leave it out, or use crossent.cross_entropy on all the classes")
+        raise OptionError(f"{text}: leave it out, or use crossent.{fallback} on all the classes")
     if getattr(options.weight, "requires_grad", False):
         raise OptionError(f"{function}: weight requires grad, which has no derivative here: use weight.detach()")
 
