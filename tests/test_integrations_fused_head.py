@@ -13,7 +13,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from language_models import CLASSES, FAMILIES, batch, difference, model_of, trained
+from language_models import CLASSES, FAMILIES, OTHERS, batch, difference, model_of, other, trained
 
 from crossent.errors import ModelError
 from crossent.integrations.transformers import FusedHead, LazyLogits, causal_lm_loss, fused_head
@@ -46,6 +46,21 @@ def test_the_same_loss_and_gradients_without_logits(family: str, formed: list[An
     assert isinstance(own[0].logits, LazyLogits)
     assert torch.equal(own[0].logits + 0, plain[0].logits)
     assert formed == [(2, 40, CLASSES)]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_models_of_other_kinds(name: str, formed: list[Any]) -> None:
+    """Masked, encoder-decoder, mixture of experts, state space; a head with biases, scales, and a factor of its own."""
+    model = other(name)
+    plain = trained(model)
+    with fused_head(model):
+        own = trained(model)
+    assert not formed
+    one, two = difference(plain, own)
+    assert one < 2e-6
+    assert two < 1e-5
+    logits = own[0].logits
+    torch.testing.assert_close(logits + 0, plain[0].logits)
 
 
 @pytest.mark.parametrize("family", ["Llama", "Gemma2", "Granite"])
@@ -134,6 +149,18 @@ def test_evaluation_generation_and_metrics(formed: list[Any]) -> None:
             assert torch.equal(torch.cat([own.logits, own.logits]), torch.cat([plain.logits] * 2))
             assert len(formed) == 1
             assert (own.logits.numpy() == plain.logits.numpy()).all()
+
+
+def test_inference_mode(formed: list[Any]) -> None:
+    """Its tensors have no versions."""
+    model = model_of("Qwen2").eval()
+    with torch.inference_mode():
+        plain = model(**batch())
+        with fused_head(model):
+            own = model(**batch())
+            assert not formed
+            assert own.loss.item() == pytest.approx(plain.loss.item(), abs=1e-6)
+            assert torch.equal(own.logits + 0, plain.logits)
 
 
 def test_gradients_reach_the_logits_too() -> None:

@@ -15,6 +15,7 @@ from crossent.integrations.transformers import LazyLogits, fused_head
 from crossent.integrations.transformers.recipe import Recipe
 
 D, C = 3, 5
+SHIFT = torch.linspace(-1, 1, C, dtype=torch.float64)
 
 
 class Model(torch.nn.Module):
@@ -70,6 +71,8 @@ KEEPING: list[Any] = [
     lambda z: z.flatten(0, -2),
     lambda z: z.unsqueeze(0).squeeze(0),
     lambda z: z + 1,
+    lambda z: z + SHIFT,
+    lambda z: SHIFT[None] + z,
     lambda z: -z,
     lambda z: z.flip(-1),
     lambda z: z[..., [0, 1, 2, 3, 4]],

@@ -103,8 +103,8 @@ tied: Callable[[Tensor, tuple[Tensor, Tensor | None], Call], Tensor] = super(tor
 
 
 def versions(*tensors: Tensor | None) -> Versions:
-    """Tensors with their versions, for `unchanged`; what is no tensor is left out."""
-    return tuple((x, x._version) for x in tensors if isinstance(x, Tensor))
+    """Tensors with their versions, for `unchanged`; what is no tensor, or has no version, is left out."""
+    return tuple((x, x._version) for x in tensors if isinstance(x, Tensor) and not x.is_inference())
 
 
 def unchanged(*pairs: tuple[Tensor, int]) -> None:

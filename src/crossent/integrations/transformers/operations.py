@@ -169,6 +169,22 @@ def _is_factor(number: Any) -> bool:
     return type(number) in (int, float) and math.isfinite(number) and number != 0
 
 
+@stays_lazy(T.add, T.__add__, T.__radd__, torch.add)
+def _plus(z: LazyLogits, other: Any, **more: Any) -> Any:
+    """A number for each class, as BART's final_logits_bias, becomes part of the layer's bias."""
+    recipe = z.recipe
+    if more or recipe.steps or type(other) not in (Tensor, torch.nn.Parameter) or other.device != recipe.x.device:
+        return NotImplemented
+    classes, own = recipe.shape[-1], recipe.weight.dtype
+    if other.shape[-1:] != (classes,) or other.numel() != classes or other.ndim > len(recipe.shape):
+        return NotImplemented
+    if torch.promote_types(own, other.dtype) != own or not other.is_floating_point():
+        return NotImplemented
+    bias = other.reshape(classes).to(own)
+    recipe = recipe.of_bias(bias if recipe.bias is None else recipe.bias + bias)
+    return _cast(LazyLogits.made(recipe), torch.promote_types(recipe.dtype, other.dtype))
+
+
 @stays_lazy(T.tanh, torch.tanh)
 def _tanh(z: LazyLogits) -> LazyLogits:
     return LazyLogits.made(z.recipe.then(torch.tanh))

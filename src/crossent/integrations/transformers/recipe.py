@@ -54,6 +54,10 @@ class Recipe:
         """The same layer and steps for other rows."""
         return dataclasses.replace(self, x=x, versions=(version(x), *self.versions[1:]))
 
+    def of_bias(self, bias: Tensor) -> Recipe:
+        """The same layer with another bias."""
+        return dataclasses.replace(self, bias=bias, versions=(*self.versions[:2], version(bias)))
+
     def of_parts(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Recipe:
         """The same steps on the same numbers with a graph of their own."""
         self._ready()
