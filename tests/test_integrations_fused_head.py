@@ -15,6 +15,7 @@ pytest.importorskip("transformers")
 
 from language_models import CLASSES, FAMILIES, OTHERS, batch, difference, model_of, other, trained
 
+import crossent
 from crossent.errors import ModelError
 from crossent.integrations.transformers import FusedHead, LazyLogits, causal_lm_loss, fused_head
 from crossent.integrations.transformers.recipe import Recipe
@@ -121,6 +122,58 @@ def test_a_loop_of_ones_own(formed: list[Any]) -> None:
     assert not formed
     assert 2 * loss.item() == pytest.approx(plain[0].loss.item(), abs=1e-6)
     assert torch.allclose(2 * model.model.embed_tokens.weight.grad, plain[1]["model.embed_tokens.weight"], atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["Llama", "Gemma2", "Cohere"])
+def test_functions_of_crossent_form_nothing(family: str, formed: list[Any]) -> None:
+    """Losses, statistics and log-probabilities of outputs.logits, in layouts whose classes are last."""
+    model, inputs = model_of(family), batch()
+    ids, labels = inputs["input_ids"], inputs["labels"]
+    ways: list[Any] = [
+        lambda z: crossent.cross_entropy(z[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), label_smoothing=0.1),
+        lambda z: crossent.cross_entropy(z, labels, axis=-1, reduction="none", temperature=0.7),
+        lambda z: crossent.cross_entropy(z.view(-1, CLASSES), labels.view(-1), torch.rand(CLASSES)),
+        lambda z: crossent.nn.CrossEntropyLoss(z_loss=1e-3)(z.flatten(0, 1), labels.flatten()),
+        lambda z: crossent.selective_log_softmax(z, ids, temperature=2.0),
+        lambda z: crossent.selective_log_softmax(z, torch.stack([ids, ids], -1)),
+        lambda z: crossent.row_stats(z, labels, axis=-1, extra=True).mean_logits,
+        lambda z: crossent.row_stats(z, axis=2, top_k=3).top_k_log_probs,
+    ]
+    if family == "Llama":
+        ways.append(lambda z: crossent.cross_entropy(z, labels, axis=-1, softcap=5.0, logit_scale=0.5))
+    for k, way in enumerate(ways):
+        gradients, values = [], []
+        for fused in (False, True):
+            model.zero_grad()
+            handle = fused_head(model) if fused else None
+            torch.manual_seed(0)
+            values.append(way(model(input_ids=ids).logits))
+            values[-1].mean().backward()
+            gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+            if handle is not None:
+                handle.undo()
+        assert not formed, k
+        torch.testing.assert_close(values[1], values[0])
+        for one, two in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+
+
+def test_other_layouts_and_options_that_come_before_form_the_logits(formed: list[Any]) -> None:
+    """Right all the same: a soft-cap of one's own upon the model's, classes in the middle."""
+    inputs = batch()
+    ids, labels = inputs["input_ids"], inputs["labels"]
+    for family, way in (
+        ("Gemma2", lambda z: crossent.cross_entropy(z, labels, axis=-1, softcap=5.0)),
+        ("Gemma2", lambda z: crossent.cross_entropy(z, labels, axis=-1, logit_scale=2.0)),
+        ("Cohere", lambda z: causal_lm_loss(z, labels, logit_scale=2.0)),
+        ("Llama", lambda z: crossent.cross_entropy(z.transpose(1, 2), labels)),
+        ("Llama", lambda z: crossent.row_stats(z.transpose(1, 2), labels).entropy),
+    ):
+        model, seen = model_of(family), len(formed)
+        plain = way(model(input_ids=ids).logits)
+        with fused_head(model):
+            torch.testing.assert_close(way(model(input_ids=ids).logits), plain)
+        assert len(formed) == seen + 1
 
 
 def test_the_loss_of_crossent_with_options(formed: list[Any]) -> None:

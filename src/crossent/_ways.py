@@ -93,6 +93,8 @@ def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> A
     """See crossent.cross_entropy."""
     if is_torch(input):
         value = (_torch_ways or torch_way()).short.cross_entropy(input, target, weight, given)
+        if value is None:
+            value = unformed("cross_entropy", input, target, weight, given)
         if value is not None:
             return value
     elif type(input) is np.ndarray and (made := _plain("cross_entropy", input, target, weight, given)):
@@ -100,6 +102,12 @@ def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> A
     options = validated("cross_entropy", weight, given, LossOptions)
     with alone(input):
         return reduced(door.rows("cross_entropy", input, target, options))
+
+
+def unformed(function: str, x: Array, target: Array, weight: Array, given: Given) -> Any:
+    """The answer of logits that are not formed, which a layer's output may stand for; None of all others."""
+    answer = getattr(type(x), "answer_crossent", None)
+    return None if answer is None else answer(x, function, target, weight, given)
 
 
 def _plain(
@@ -257,6 +265,8 @@ def _torch_linear() -> ModuleType:
 def selective_log_softmax(input: Array, index: Array, linear_weight: Array, given: Given) -> Array:
     """See crossent.selective_log_softmax: one class a row is a loss turned round, several are a statistic."""
     name, options = selection.NAME, selection.options(linear_weight, given)
+    if linear_weight is None and (value := unformed(name, input, index, None, given)) is not None:
+        return value
     with alone(input):
         x, y, one = selection.index(input, index, linear_weight, options)
         own = y if one else None

@@ -254,5 +254,8 @@ def row_stats(
     C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
     """
     given = validated("row_stats", weight, options, StatsOptions)
+    own = _ways.unformed("row_stats", input, target, weight, options)
+    if own is not None:
+        return own  # type: ignore[no-any-return]  # a RowStats
     with _ways.alone(input):
         return _ways.statistics(door.rows("row_stats", input, target, given, needs_target=False))

@@ -7,7 +7,7 @@ call; whatever else is asked forms the logits, with their place in autograd's gr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -65,11 +65,22 @@ class LazyLogits(Tensor):
         """The cross-entropy of the logits, classes last, with the options of `crossent.cross_entropy`."""
         from ... import losses
 
-        if self.settled() is None and self.recipe.plain():
+        if self.settled() is None and self.recipe.takes(options):
             options.pop("inplace", None)
             return self.recipe.loss(target, **options)
         value: Tensor = losses.cross_entropy(self.formed(), target, axis=-1, **options)
         return value
+
+    def answer_crossent(self, function: str, target: Any, weight: Any, given: Mapping[str, Any]) -> Any:
+        """A function of crossent of these logits without forming them; None where the logits are to be taken."""
+        options, last = dict(given), len(self.recipe.shape) - 1
+        axis = options.pop("axis", last if function == "selective_log_softmax" else min(1, last))
+        options.pop("inplace", None)
+        here = type(axis) is int and axis in (last, -1) and self.settled() is None
+        if not here or not self.recipe.takes(options):
+            return None
+        options |= {} if weight is None else {"weight": weight}
+        return getattr(self.recipe, ANSWERS[function])(target, **options)
 
     def formed(self) -> Tensor:
         """The logits; those with a graph, once formed, are what everything sees."""
@@ -163,6 +174,7 @@ class LazyLogits(Tensor):
         return f"LazyLogits(shape={tuple(self.recipe.shape)}, dtype={self.recipe.dtype}, not formed)"
 
 
+ANSWERS = {"cross_entropy": "loss", "row_stats": "statistics", "selective_log_softmax": "log_probs"}
 READS = ("__index__", "__int__", "__invert__", "__iter__")
 
 

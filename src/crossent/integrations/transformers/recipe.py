@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ... import linear
+from ... import linear, selective
 
 
 class Step(NamedTuple):
@@ -85,15 +85,32 @@ class Recipe:
             value: Tensor = linear.linear_cross_entropy(self.x, self.weight, target, **self._settings() | options)
         return value
 
-    def statistics(self, target: Tensor | None = None) -> Any:
+    def log_probs(self, index: Tensor, **options: Any) -> Tensor:
+        """The log-probabilities of chosen classes, without forming the logits."""
+        self._ready()
+        with self._products():
+            settings = self._settings() | options
+            value: Tensor = selective.selective_log_softmax(self.x, index, self.weight, **settings)
+        return value
+
+    def statistics(self, target: Tensor | None = None, **options: Any) -> Any:
         """What each row of the logits tells, without forming them: see `crossent.linear_row_stats`."""
         self._ready()
         with self._products():
-            return linear.linear_row_stats(self.x, self.weight, target, **self._settings())
+            return linear.linear_row_stats(self.x, self.weight, target, **self._settings() | options)
 
     def plain(self) -> bool:
         """Whether the steps are such that a loss knows them."""
         return bool(_numbers(self.steps))
+
+    def takes(self, options: Mapping[str, Any]) -> bool:
+        """Whether a loss with these options knows the steps: what it is to do to the logits comes after those."""
+        found = _numbers(self.steps)
+        if found is None:
+            return False
+        scale, cap = found
+        before_cap = "softcap" in options and cap is not None
+        return not before_cap and not ("logit_scale" in options and (scale != 1 or cap is not None))
 
     def _settings(self) -> dict[str, Any]:
         """The options of a loss that stand for the bias, the steps and the dtype."""
