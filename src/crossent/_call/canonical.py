@@ -95,6 +95,36 @@ class RowStats(NamedTuple):
     confidence: Array
     target_log_prob: Array
 
+    @property
+    def log_sum_sq_probs(self) -> Array:
+        """See ExtraRowStats."""
+        raise _not_asked("log_sum_sq_probs", "extra=True")
+
+    @property
+    def mean_logits(self) -> Array:
+        """See ExtraRowStats."""
+        raise _not_asked("mean_logits", "extra=True")
+
+    @property
+    def is_top1(self) -> Array:
+        """See ExtraRowStats."""
+        raise _not_asked("is_top1", "extra=True")
+
+    @property
+    def top_k_log_probs(self) -> Array:
+        """See ExtraRowStats."""
+        raise _not_asked("top_k_log_probs", "top_k=…")
+
+    @property
+    def top_k_indices(self) -> Array:
+        """See ExtraRowStats."""
+        raise _not_asked("top_k_indices", "top_k=…")
+
+
+def _not_asked(name: str, fix: str) -> AttributeError:
+    """Say how to ask for what was not asked for."""
+    return AttributeError(f"RowStats has no {name}, which costs another pass over the classes: give {fix}")
+
 
 class ExtraRowStats(NamedTuple):
     """What `row_stats` returns with `extra=True` or `top_k`; None is what was not asked for or needs a target.
@@ -115,14 +145,3 @@ class ExtraRowStats(NamedTuple):
     is_top1: Array
     top_k_log_probs: Array
     top_k_indices: Array
-
-
-def _not_asked(self: RowStats, name: str) -> Any:
-    """Say how to ask for what was not asked for."""
-    if name in ExtraRowStats._fields:
-        asked = "top_k=…" if name.startswith("top_k") else "extra=True"
-        raise AttributeError(f"RowStats has no {name}, which costs another pass over the classes: give {asked}")
-    raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-RowStats.__getattr__ = _not_asked  # type: ignore[attr-defined]  # in the class, type checkers would take every name
