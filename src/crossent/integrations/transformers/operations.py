@@ -247,6 +247,49 @@ def _cross_entropy(
     return z.cross_entropy(target, weight=weight, **options)
 
 
+@stays_lazy(T.log_softmax, torch.log_softmax, F.log_softmax)
+def _log_softmax(z: LazyLogits, dim: Any = None, dtype: Any = None, _stacklevel: int = 3) -> Any:
+    """Not worked out: those of some classes may be all that is wanted, of `gather` or a likelihood."""
+    if not _is_last(z, dim) or not z.recipe.plain():
+        return NotImplemented
+    z = z if dtype is None else _cast(z, dtype)
+    return NotImplemented if z is NotImplemented else LazyLogits.made(z.recipe.then(torch.log_softmax, -1))
+
+
+@stays_lazy(F.nll_loss)
+def _nll_loss(
+    z: LazyLogits,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
+    deprecated = size_average is not None or reduce is not None
+    logits = z.recipe.before_log_softmax()
+    if deprecated or logits is None or len(z.recipe.shape) != 2:
+        return NotImplemented
+    return logits.loss(target, weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
+@stays_lazy(T.gather, torch.gather)
+def _gather(z: LazyLogits, dim: Any, index: Any, **more: Any) -> Any:
+    """Some classes of each row: their log-probabilities, or their logits, from their own rows of the weight."""
+    recipe = z.recipe
+    fits = type(index) is Tensor and index.dtype is torch.int64 and index.shape[:-1] == z.shape[:-1]
+    if more or not _is_last(z, dim) or not fits or index.device != recipe.x.device:
+        return NotImplemented
+    logits = recipe.before_log_softmax()
+    if logits is not None:
+        return logits.log_probs(index, ignore_index=NONE)
+    few = index.numel() * recipe.x.shape[-1] < recipe.shape[-1] * max(1, index[..., :1].numel())
+    return recipe.chosen(index) if few and recipe.elementwise() else NotImplemented
+
+
+NONE = -(2**62)  # no index: torch's gather ignores none
+
+
 @stays_lazy(T.argmax, torch.argmax)
 def _argmax(z: LazyLogits, dim: Any = None, keepdim: bool = False) -> Any:
     if not _is_last(z, dim) or not z.recipe.plain():

@@ -93,6 +93,28 @@ class Recipe:
             value: Tensor = selective.selective_log_softmax(self.x, index, self.weight, **settings)
         return value
 
+    def before_log_softmax(self) -> Recipe | None:
+        """The logits of which these are the log-probabilities, if a loss knows them; None where they are not."""
+        if not self.steps or self.steps[-1].function is not torch.log_softmax:
+            return None
+        before = dataclasses.replace(self, steps=self.steps[:-1])
+        return before if before.plain() else None
+
+    def elementwise(self) -> bool:
+        """Whether the steps do to each logit what they would do to it alone."""
+        return all(step.function is not torch.log_softmax for step in self.steps)
+
+    def chosen(self, index: Tensor) -> Tensor:
+        """The logits of some classes (…, K) of each row, from their rows of the weight alone."""
+        self._ready()
+        x, rows = (part if self.cast is None else part.to(self.cast) for part in (self.x, self.weight))
+        wide = torch.promote_types(x.dtype, torch.float32)
+        z = (x.to(wide)[..., None, :] * rows[index].to(wide)).sum(-1)
+        z = (z if self.bias is None else z + self.bias[index]).to(x.dtype)
+        for function, operands in self.steps:
+            z = function(z, *operands)
+        return z
+
     def statistics(self, target: Tensor | None = None, **options: Any) -> Any:
         """What each row of the logits tells, without forming them: see `crossent.linear_row_stats`."""
         self._ready()
