@@ -69,10 +69,10 @@ LEVELS = [
     {"_linear.chunks", "_torch.differentiable", "_torch.tied", "_torch.float64", "_torch.compiled"},
     {"_linear.passes", "_torch.cpu", "_torch.gpu", "_torch.told"},
     {"_torch.short", "_torch.softmax", "_torch.ways", "_torch.linear_compiled"},
-    {"_torch.linear"},
+    {"_torch.linear", "distributed"},
     {"_ways"},
     {"softmax", "losses", "binary", "focal", "linear", "selective"},
-    {"nn", "models", "distributed"},
+    {"nn", "models"},
     {"bench", "classify", "tour", "checks", "integrations", "score"},
     {"", "cli", "__main__"},
 ]

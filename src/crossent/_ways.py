@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -84,6 +85,16 @@ def alone(x: Any) -> contextlib.AbstractContextManager[None]:
     return torch_way().state.alone() if is_torch(x) else contextlib.nullcontext()
 
 
+def sharded(*arrays: Any) -> ModuleType | None:
+    """The ways of DTensors, where one is among the arrays."""
+    kind = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
+    if kind is None or not any(isinstance(x, kind) for x in arrays):
+        return None
+    from .distributed import _tensors
+
+    return _tensors
+
+
 def exporting(x: Array) -> bool:
     """Whether torch.export records what is done with x: other runtimes know torch's own operations best."""
     return is_torch(x) and bool(torch_way().state.exporting())
@@ -97,6 +108,8 @@ def cross_entropy(input: Array, target: Array, weight: Array, given: Given) -> A
             value = unformed("cross_entropy", input, target, weight, given)
         if value is not None:
             return value
+        if (way := sharded(input)) is not None:
+            return way.cross_entropy(cross_entropy, input, target, weight, given)
     elif type(input) is np.ndarray and (made := _plain("cross_entropy", input, target, weight, given)):
         return made[0]
     options = validated("cross_entropy", weight, given, LossOptions)
@@ -286,12 +299,14 @@ def _selected(rows: Rows, index: Array, told: Callable[[Rows], Any]) -> Array:
         return selection.selected(told(rows).top_k_log_probs, rows)
 
 
-def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, given: Given, options: Any) -> Any:
+def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, given: Given, options: Any = None) -> Any:
     """See crossent.linear_cross_entropy; `options` are torch's."""
     if options is None and is_torch(input) and is_torch(target):
         value = _torch_linear().short_cross_entropy(input, linear_weight, target, given)
         if value is not None:
             return value
+    if is_torch(input) and (way := sharded(input, linear_weight)) is not None:
+        return way.linear_cross_entropy(linear_cross_entropy, input, linear_weight, target, given)
     size = getattr(options, "batch_chunk_size", None)
     given = given if size is None else {"chunk_size": size, **given}
     with alone(input):

@@ -188,6 +188,8 @@ def nll_loss(log_probs: Array, target: Array, weight: Array = None, **options: U
     ----------
     See `cross_entropy`.
     """
+    if (way := _ways.sharded(log_probs)) is not None:
+        return way.nll_loss(nll_loss, log_probs, target, weight, options)
     with _ways.alone(log_probs):
         rows = door.rows("nll_loss", log_probs, target, validated("nll_loss", weight, options, NLLOptions))
         with _ways.quiet(rows.x):
@@ -253,6 +255,8 @@ def row_stats(
     ----------
     C. E. Shannon, "A mathematical theory of communication", 1948 (entropy).
     """
+    if (way := _ways.sharded(input)) is not None:
+        return way.row_stats(row_stats, input, target, weight, options, StatsOptions)  # type: ignore[no-any-return]
     given = validated("row_stats", weight, options, StatsOptions)
     own = _ways.unformed("row_stats", input, target, weight, options)
     if own is not None:
