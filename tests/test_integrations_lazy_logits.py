@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+import crossent
 from crossent.integrations.transformers import LazyLogits, fused_head
 from crossent.integrations.transformers.recipe import Recipe
 
@@ -73,6 +74,12 @@ KEEPING: list[Any] = [
     lambda z: z + 1,
     lambda z: z + SHIFT,
     lambda z: z.log_softmax(-1),
+    lambda z: z.transpose(0, 1),
+    lambda z: z.transpose(1, -1),
+    lambda z: z.permute(0, 2, 1),
+    lambda z: z.movedim(-1, 1),
+    lambda z: torch.swapaxes(z, 1, 2),
+    lambda z: z.mT,
     lambda z: F.log_softmax(z, dim=z.ndim - 1),
     lambda z: SHIFT[None] + z,
     lambda z: -z,
@@ -91,6 +98,11 @@ ENDS: list[Any] = [
     lambda z: F.cross_entropy(z.flatten(0, -2), torch.arange(z.numel() // C) % C, reduction="sum", label_smoothing=0.1),
     lambda z: F.cross_entropy(z.view(-1, C), torch.arange(z.numel() // C) % C, torch.arange(1.0, C + 1).double()),
     lambda z: F.nll_loss(z.log_softmax(-1).view(-1, C), torch.arange(z.numel() // C) % C, reduction="sum"),
+    lambda z: F.cross_entropy(z, torch.arange(z.numel() // z.shape[1]).view(z.shape[0], *z.shape[2:]) % z.shape[1]),
+    lambda z: F.cross_entropy(z.transpose(1, 2).double() / 2, torch.arange(z.numel() // C).view(z.shape[:-1]) % C),
+    lambda z: crossent.cross_entropy(z.movedim(-1, 1), torch.arange(z.numel() // C).view(z.shape[:-1]) % C),
+    lambda z: crossent.row_stats(z, axis=1).entropy.sum(),
+    lambda z: crossent.row_stats(z, axis=-1, top_k=2).top_k_log_probs.sum(),
     lambda z: z.gather(-1, z.argmax(-1, keepdim=True)).sum(),
     lambda z: torch.gather(z.log_softmax(-1), -1, z.argmin(-1, keepdim=True)).sum(),
     lambda z: z.log_softmax(-1).gather(-1, torch.arange(z.numel()).view(z.shape) % C)[..., :2].sum(),

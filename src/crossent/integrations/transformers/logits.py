@@ -30,6 +30,8 @@ class LazyLogits(Tensor):
 
     operations: ClassVar[dict[Any, Operation]] = {}  # torch's function: how it stays lazy; `operations` fills it in
     about: ClassVar[set[Any]] = set()  # torch's functions that ask for no numbers
+    of_layout: ClassVar[set[Any]] = set()  # those that ask how it lies in memory
+    of_elements: ClassVar[set[Any]] = set()  # the operations that are the same wherever the classes are
     recipe: Recipe
     _formed: Tensor | None  # the logits, as everything sees them from now on
     _seen: Tensor | None  # the logits without a graph
@@ -76,11 +78,14 @@ class LazyLogits(Tensor):
         options, last = dict(given), len(self.recipe.shape) - 1
         axis = options.pop("axis", last if function == "selective_log_softmax" else min(1, last))
         options.pop("inplace", None)
-        here = type(axis) is int and axis in (last, -1) and self.settled() is None
-        if not here or not self.recipe.takes(options):
+        here = type(axis) is int and axis % (last + 1) == (1 if self.recipe.second else last)
+        recipe = self.recipe.classes_last()
+        if not here or self.settled() is not None or not recipe.takes(options):
+            return None
+        if self.recipe.second and getattr(target, "ndim", 0) > last:  # probabilities in the layout of the logits
             return None
         options |= {} if weight is None else {"weight": weight}
-        return getattr(self.recipe, ANSWERS[function])(target, **options)
+        return getattr(recipe, ANSWERS[function])(target, **options)
 
     def formed(self) -> Tensor:
         """The logits; those with a graph, once formed, are what everything sees."""
@@ -140,10 +145,10 @@ class LazyLogits(Tensor):
         kwargs = kwargs or {}
         first = args[0] if args else None
         if isinstance(first, LazyLogits) and first.settled() is None:
-            if func in cls.about:
+            if func in cls.about and not (first.recipe.second and func in cls.of_layout):
                 with torch._C.DisableTorchFunctionSubclass():
                     return func(*args, **kwargs)
-            if func in cls.operations:
+            if func in cls.operations and (not first.recipe.second or func in cls.of_elements):
                 result = cls.operations[func](*args, **kwargs)
                 if result is not NotImplemented:
                     return result

@@ -5,6 +5,7 @@ Each function says for some of torch's how it is done without the logits, or ret
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -22,10 +23,12 @@ WIDTH = {torch.float16: 2, torch.bfloat16: 2, torch.float32: 4, torch.float64: 8
 T = Tensor
 
 
-def stays_lazy(*functions: Any) -> Callable[[Any], Any]:
-    """Register how functions of torch are done without the logits."""
+def stays_lazy(*functions: Any, anywhere: bool = False) -> Callable[[Any], Any]:
+    """Register how functions of torch are done without the logits; `anywhere`: with the classes on axis 1 too."""
 
     def register(operation: Any) -> Any:
+        if anywhere:
+            LazyLogits.of_elements.update(functions)
         LazyLogits.operations.update(dict.fromkeys(functions, operation))
         return operation
 
@@ -45,6 +48,7 @@ METHODS = (
 LazyLogits.about.update(getattr(T, name).__get__ for name in ATTRIBUTES.split())
 LazyLogits.about.update(getattr(T, name) for name in METHODS.split())
 LazyLogits.about.update((torch.is_floating_point, torch.is_complex, torch.numel))
+LazyLogits.of_layout.update((T.stride, T.is_contiguous))
 
 
 @stays_lazy(T.register_hook)
@@ -135,6 +139,27 @@ for _name, _place in AXES.items():
     _parted(getattr(torch, _name), _place)
 
 
+def _permuted(function: Any) -> None:
+    """Axes in another order: those of the rows alone, or the classes from the last to the second, where losses look."""
+
+    @stays_lazy(function)
+    def permute(z: LazyLogits, *args: Any, **kwargs: Any) -> Any:
+        last = len(z.recipe.shape) - 1
+        numbered = torch.empty(tuple(range(1, last + 2)), device="meta")
+        order = [size - 1 for size in function(numbered, *args, **kwargs).shape]
+        if order[-1] == last:
+            return _rows(z, function(z.recipe.x, *args, **kwargs), lambda whole: function(whole, *args, **kwargs))
+        if last < 2 or order != [0, last, *range(1, last)]:
+            return NotImplemented
+        recipe = dataclasses.replace(z.recipe, second=True)
+        return LazyLogits.made(recipe, (z, lambda whole: function(whole, *args, **kwargs)))
+
+
+NAMES = ("transpose", "permute", "movedim", "moveaxis", "swapaxes", "swapdims")
+for _function in (getattr(place, name) for place in (T, torch) for name in NAMES):
+    _permuted(_function)
+
+
 @stays_lazy(T.__iter__)
 def _iterate(z: LazyLogits) -> Any:
     return iter(z.unbind(0)) if len(z.recipe.shape) > 1 else NotImplemented
@@ -153,12 +178,12 @@ def _detached(z: LazyLogits) -> LazyLogits:
 # --- numbers: what a loss knows by its options ---
 
 
-@stays_lazy(T.mul, T.__mul__, T.__rmul__, torch.mul)
+@stays_lazy(T.mul, T.__mul__, T.__rmul__, torch.mul, anywhere=True)
 def _times(z: LazyLogits, factor: Any) -> Any:
     return LazyLogits.made(z.recipe.then(torch.mul, factor)) if _is_factor(factor) else NotImplemented
 
 
-@stays_lazy(T.div, T.__truediv__, torch.div, torch.true_divide)
+@stays_lazy(T.div, T.__truediv__, torch.div, torch.true_divide, anywhere=True)
 def _over(z: LazyLogits, divisor: Any, **other: Any) -> Any:
     plain = _is_factor(divisor) and not other
     return LazyLogits.made(z.recipe.then(torch.div, divisor)) if plain else NotImplemented
@@ -185,22 +210,22 @@ def _plus(z: LazyLogits, other: Any, **more: Any) -> Any:
     return _cast(LazyLogits.made(recipe), torch.promote_types(recipe.dtype, other.dtype))
 
 
-@stays_lazy(T.tanh, torch.tanh)
+@stays_lazy(T.tanh, torch.tanh, anywhere=True)
 def _tanh(z: LazyLogits) -> LazyLogits:
     return LazyLogits.made(z.recipe.then(torch.tanh))
 
 
-@stays_lazy(T.float)
+@stays_lazy(T.float, anywhere=True)
 def _float(z: LazyLogits) -> Any:
     return _cast(z, torch.float32)
 
 
-@stays_lazy(T.double)
+@stays_lazy(T.double, anywhere=True)
 def _double(z: LazyLogits) -> Any:
     return _cast(z, torch.float64)
 
 
-@stays_lazy(T.to)
+@stays_lazy(T.to, anywhere=True)
 def _to(z: LazyLogits, *args: Any, dtype: Any = None, device: Any = None, **more: Any) -> Any:
     if more.keys() - {"non_blocking"}:
         return NotImplemented
@@ -229,7 +254,7 @@ def _cast(z: LazyLogits, dtype: torch.dtype) -> Any:
 # --- losses, and what rows tell ---
 
 
-@stays_lazy(F.cross_entropy)
+@stays_lazy(F.cross_entropy, anywhere=True)
 def _cross_entropy(
     z: LazyLogits,
     target: Tensor,
@@ -241,10 +266,12 @@ def _cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Any:
     deprecated = size_average is not None or reduce is not None
-    if deprecated or len(z.recipe.shape) != 2 or not z.recipe.plain():
+    recipe = z.recipe.classes_last()
+    fits = target.shape == recipe.shape[:-1] if z.recipe.second else len(recipe.shape) == 2
+    if deprecated or not fits or not recipe.plain():
         return NotImplemented
     options = {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": label_smoothing}
-    return z.cross_entropy(target, weight=weight, **options)
+    return recipe.loss(target, weight=weight, **options)
 
 
 @stays_lazy(T.log_softmax, torch.log_softmax, F.log_softmax)

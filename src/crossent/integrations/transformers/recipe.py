@@ -40,11 +40,13 @@ class Recipe:
     dtype: torch.dtype
     versions: tuple[int | None, ...]
     steps: tuple[Step, ...] = ()
+    second: bool = False  # the classes are seen on axis 1, not last: (N, C, …), as torch's losses want them
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(…, C)."""
-        return (*self.x.shape[:-1], self.weight.shape[0])
+        """(…, C), or (N, C, …)."""
+        classes, batch = self.weight.shape[0], self.x.shape[:-1]
+        return (batch[0], classes, *batch[1:]) if self.second else (*batch, classes)
 
     def then(self, function: Callable[..., Tensor], *operands: Any, dtype: torch.dtype | None = None) -> Recipe:
         """The same with one more step."""
@@ -76,7 +78,11 @@ class Recipe:
             z = F.linear(self.x, self.weight, self.bias)
         for function, operands in self.steps:
             z = function(z, *operands)
-        return z
+        return z.movedim(-1, 1) if self.second else z
+
+    def classes_last(self) -> Recipe:
+        """The same, seen with the classes last."""
+        return dataclasses.replace(self, second=False)
 
     def loss(self, target: Tensor, **options: Any) -> Tensor:
         """The cross-entropy of the logits, classes last, without forming them."""
@@ -122,13 +128,13 @@ class Recipe:
             return linear.linear_row_stats(self.x, self.weight, target, **self._settings() | options)
 
     def plain(self) -> bool:
-        """Whether the steps are such that a loss knows them."""
-        return bool(_numbers(self.steps))
+        """Whether the steps are such that a loss knows them, and the classes last."""
+        return not self.second and bool(_numbers(self.steps))
 
     def takes(self, options: Mapping[str, Any]) -> bool:
         """Whether a loss with these options knows the steps: what it is to do to the logits comes after those."""
         found = _numbers(self.steps)
-        if found is None:
+        if found is None or self.second:
             return False
         scale, cap = found
         before_cap = "softcap" in options and cap is not None
