@@ -119,3 +119,14 @@ def test_help_suffices(bench, name):
         assert option in text
     assert "--shrink" not in text
     assert name in bench("--help").stdout
+
+
+def test_sharded_classes_beside_torchs(bench, tmp_path):
+    told = bench("distributed", "--quick", "--processes", "2", "--rows", "64", "--classes", "50", "--json", "d.json")
+    assert "crossent  " in told.stdout
+    assert "torch loss_parallel" in told.stdout
+    found = json.loads((tmp_path / "d.json").read_text())["results"][0]
+    assert found["processes"] == 2
+    assert {name: len(times) for name, times in found["seconds"].items()} == {"crossent": 2, "torch": 2}
+    assert 0 < found["relative errors"]["crossent"] < 1e-6
+    assert "expected one class each" in bench("distributed", "--classes", "3", code=2).stderr

@@ -80,6 +80,16 @@ for suite in HELP:
 
 @bench.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def distributed(arguments: tuple[str, ...]) -> None:
+    """Classes sharded over processes, against torch's loss_parallel (`crossent bench distributed --help`)."""
+    _require("torch")
+    from .distributed import command
+
+    command.main([*arguments], prog_name="crossent bench distributed", standalone_mode=False)
+
+
+@bench.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def gpu(arguments: tuple[str, ...]) -> None:
     """The kernels on a GPU, against torch and what else is installed (`crossent bench gpu --help`)."""
     main = _gpu_suite()

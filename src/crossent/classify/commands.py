@@ -106,6 +106,11 @@ class Share(click.FloatRange):
 )
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Of the report.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Run folder. Default: runs/NAME.")
+@click.option(
+    "--data-parallel",
+    is_flag=True,
+    help="Share each batch among the processes of torchrun --nproc-per-node=N -m crossent train …",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, by its own options.")
 @click.option("--overwrite", is_flag=True, help="Replace an older run in the folder.")
 @SAFE_CELLS
@@ -116,6 +121,7 @@ def train(
     ctx: click.Context,
     /,
     out: Path | None,
+    data_parallel: bool,
     resume: bool,
     overwrite: bool,
     quiet: bool,
@@ -132,12 +138,17 @@ def train(
     Text columns become one-hot, prose TF-IDF, dates numbers; missing values are filled, numbers are scaled, all fitted
     on the training rows alone.
     Two classes get one logit and the binary loss. Ctrl-C saves a checkpoint; --resume goes on from it to the
-    same bits as an uninterrupted run.
+    same bits as an uninterrupted run. Under torchrun, --data-parallel shares each batch among the processes; the
+    result is that of one but for rounding, and --resume may go on with another number of them.
     """
     _require_libraries()
     from . import runs
     from .experiment import TrainingInterruptedError
+    from .parallel import ranks
 
+    together = ranks(data_parallel)
+    first = together is None or together.first
+    quiet = quiet or not first
     say: Callable[[str], object] = (lambda _: None) if quiet else lambda text: click.echo(printable(text))
     arguments = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
     arguments["data"] = _absolute(arguments["data"])
@@ -152,17 +163,20 @@ def train(
             return
         settings = runs.load_checkpoint_settings(folder)
         command, arguments = settings["command"], _stored(ctx, arguments, settings["arguments"], folder)
-    else:
+    elif first:
         runs.claim(folder, overwrite)
     experiment = _experiment(arguments, command, folder, say)
+    experiment.ranks = together
     bar = not quiet and (sys.stderr.isatty() if progress is None else progress)
     try:
         evaluation = experiment.run(resume=resume, overwrite=overwrite, progress=bar)
     except TrainingInterruptedError as stop:
         saved = f"saved in {folder}; go on with: crossent train --resume --out {shlex.quote(str(folder))}"
-        click.echo(printable(f"{stop}; {saved if stop.saved else 'nothing was written'}"), err=True)
+        if first:
+            click.echo(printable(f"{stop}; {saved if stop.saved else 'nothing was written'}"), err=True)
         ctx.exit(SIGNALLED + stop.number)
-    _summarise(evaluation, experiment.insight, folder / runs.REPORT, say)
+    if evaluation is not None:
+        _summarise(evaluation, experiment.insight, folder / runs.REPORT, say)
 
 
 @click.command(epilog="Example: crossent predict runs/digits digits --out predictions.csv")

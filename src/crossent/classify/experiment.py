@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from .device import find_device
 from .evaluation import Evaluation, evaluate
 from .insight import Insight, look
 from .options import TrainingOptions
+from .parallel import Ranks, WorkerLeftError
 from .reading.options import AS_FOUND, ReadingOptions
 from .training import Trainer
 
@@ -42,10 +43,11 @@ class TrainingInterruptedError(Exception):
         epochs: that were finished.
         saved: of these, the ones that the run folder's checkpoint has.
         number: of the signal.
+        reason: what has interrupted it, if not a signal.
     """
 
-    def __init__(self, epochs: int, saved: int, number: int) -> None:
-        super().__init__(f"interrupted after epoch {epochs}")
+    def __init__(self, epochs: int, saved: int, number: int, reason: str = "") -> None:
+        super().__init__(f"{reason or 'interrupted'} after epoch {epochs}")
         self.epochs, self.saved, self.number = epochs, saved, number
 
 
@@ -64,6 +66,7 @@ class Experiment:
         reading: how to read the data, where the file does not say it.
         baselines: whether to train others on the same split, to compare.
         language: of the report: "en" or "zh".
+        ranks: this process among those that train together, of which the first writes the files; None alone.
         say: where notes go.
         warn: where goes what is wrong without being the end.
     """
@@ -79,6 +82,7 @@ class Experiment:
     reading: ReadingOptions = AS_FOUND
     baselines: bool = False
     language: str = "en"
+    ranks: Ranks | None = None
     say: Callable[[str], object] = lambda _: None
     warn: Callable[[str], object] = lambda _: None
 
@@ -89,10 +93,11 @@ class Experiment:
         overwrite: bool = True,
         progress: bool = False,
         on_epoch: Callable[[dict[str, Any]], object] | None = None,
-    ) -> Evaluation:
+    ) -> Evaluation | None:
         """Train and write the run folder; with `resume`, go on from the folder's checkpoint.
 
-        The folder is this run's alone until the end. An older run in it stays until this one is written whole.
+        The folder is this run's alone until the end. An older run in it stays until this one is written whole. Of
+        processes that train together the first gives the evaluation, the others None.
 
         Raises:
             DataError, OptionError, RunFolderError: what is wrong, before anything is written.
@@ -100,12 +105,28 @@ class Experiment:
                 finished.
         """
         find_device(self.options.device)  # before the data are read
-        with runs.hold(self.folder):
-            if not resume:
+        with runs.hold(self.folder) if self._first else contextlib.nullcontext():
+            if self._first and not resume:
                 runs.claim(self.folder, overwrite)
             self._load()
-            with Interrupts() as interrupts:
-                return self._run(self._trainer(resume), interrupts, progress, on_epoch)
+            trainer = self._trainer(resume)
+            with Interrupts() as interrupts, self._joined(trainer):
+                return self._run(trainer, interrupts, progress, on_epoch)
+
+    @property
+    def _first(self) -> bool:
+        """Whether this process writes the files: it is alone, or the first."""
+        return self.ranks is None or self.ranks.first
+
+    @contextlib.contextmanager
+    def _joined(self, trainer: Trainer) -> Iterator[None]:
+        """Together with the other processes inside, if there are others."""
+        if self.ranks is None:
+            yield
+            return
+        trainer.ranks = self.ranks
+        with self.ranks.joined(trainer.device):
+            yield
 
     def _run(
         self,
@@ -113,14 +134,14 @@ class Experiment:
         interrupts: Interrupts,
         progress: bool,
         on_epoch: Callable[[dict[str, Any]], object] | None,
-    ) -> Evaluation:
+    ) -> Evaluation | None:
         """Train with a checkpoint now and then, and finish; or save what there is."""
         next_save = time.monotonic() + SECONDS_TO_FIRST_CHECKPOINT
 
         def after_epoch(record: dict[str, Any]) -> None:
             nonlocal next_save
             interrupts.check()
-            if time.monotonic() > next_save and not trainer.finished:
+            if self._first and time.monotonic() > next_save and not trainer.finished:
                 with interrupts.deferred():
                     self._try_checkpoint(trainer)
                 next_save = time.monotonic() + SECONDS_BETWEEN_CHECKPOINTS
@@ -129,21 +150,32 @@ class Experiment:
                 on_epoch(record)
 
         try:
-            trainer.fit(
-                self.x,
-                self.y,
-                held_out=(self.x_held_out, self.y_held_out),
-                class_weight=self.class_weight,
-                on_epoch=after_epoch,
-                progress=progress,
-            )
+            try:
+                trainer.fit(
+                    self.x,
+                    self.y,
+                    held_out=(self.x_held_out, self.y_held_out),
+                    class_weight=self.class_weight,
+                    on_epoch=after_epoch,
+                    progress=progress,
+                )
+            except WorkerLeftError as error:
+                with interrupts.deferred():  # torchrun ends the others, too
+                    self._last_checkpoint(trainer)
+                raise TrainingInterruptedError(trainer.epoch, self._saved, signal.SIGTERM, str(error)) from None
+            if not self._first:
+                return None
             contents = self._results(trainer)
             with interrupts.deferred():
                 return self._save(trainer, *contents)
         except KeyboardInterrupt:
-            if trainer.epoch > self._saved:
-                self._checkpoint(trainer)
+            self._last_checkpoint(trainer)
             raise TrainingInterruptedError(trainer.epoch, self._saved, interrupts.number or signal.SIGINT) from None
+
+    def _last_checkpoint(self, trainer: Trainer) -> None:
+        """Save what the checkpoint has not yet."""
+        if self._first and trainer.epoch > self._saved:
+            self._checkpoint(trainer)
 
     def _load(self) -> None:
         """Load, split and preprocess the data; the transformers see the training part alone."""

@@ -21,6 +21,7 @@ from .checkpoint import EpochRecord, State, TrainingState, rebuild
 from .device import one_thread
 from .objective import mean_loss, probabilities
 from .options import TrainingOptions
+from .parallel import Ranks
 from .rows import Rows, build_rows, check_classes, check_features, check_weights, resolve_class_weight, take
 
 __all__ = ["EpochRecord", "State", "Trainer", "TrainingOptions", "restored"]
@@ -62,6 +63,8 @@ class Trainer(TrainingState):
 
     Source: Loshchilov, Hutter, Decoupled weight decay regularization (2019).
     """
+
+    ranks: Ranks | None = None
 
     @property
     def stopped(self) -> bool:
@@ -177,9 +180,8 @@ class Trainer(TrainingState):
         """Make one pass over the rows in a new order; return the mean of the batches' losses."""
         order = torch.randperm(len(rows), generator=self.generator).to(self.device)
         losses = []
-        parameters, smoothing = self.optimizer.parameters, self.options.label_smoothing
-        for features, targets, weights in rows.batches(order, self.options.batch_size):
-            loss, gradients = loss_and_gradients(parameters, features, targets, weights, smoothing)
+        parameters = self.optimizer.parameters
+        for loss, gradients in self._steps(rows, order):
             self.optimizer.step(gradients)
             losses.append(loss)
         with torch.no_grad():
@@ -188,6 +190,17 @@ class Trainer(TrainingState):
         shares = torch.tensor([*sizes, len(rows) - sum(sizes)]) / len(rows)
         total = float(torch.stack(losses).to("cpu", torch.float64) @ shares.double())
         return self._finite("training", total if math.isfinite(after_last_step) else math.nan)
+
+    def _steps(self, rows: Rows, order: Tensor) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """The loss and the gradients of each batch, by this process alone or by all."""
+        parameters, smoothing = self.optimizer.parameters, self.options.label_smoothing
+        if self.ranks is None:
+            for batch in rows.batches(order, self.options.batch_size):
+                yield loss_and_gradients(parameters, *batch, smoothing)
+            return
+        for own, share in self.ranks.batches(rows, order, self.options.batch_size):
+            made = None if own is None else loss_and_gradients(parameters, *own, smoothing)
+            yield self.ranks.summed(parameters, made, share)
 
     def _evaluate(self, rows: Rows) -> tuple[float, float]:
         """Compute the held-out loss and accuracy of the network as it is."""
