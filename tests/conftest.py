@@ -208,6 +208,35 @@ class Jax(NumPy):
         return value, pull(jnp.asarray(cotangent).astype(value.dtype))[0]
 
 
+class Mlx(NumPy):
+    """MLX arrays on the CPU, differentiated by mlx.core.vjp."""
+
+    name = "mlx"
+    differentiates = True
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        import mlx.core as mx
+
+        mx.set_default_device(mx.cpu)
+        values = rounded(values, dtype)
+        if dtype == "bfloat16":
+            return mx.array(values.astype(np.float32)).astype(mx.bfloat16)
+        return mx.array(np.array(values), getattr(mx, str(values.dtype).replace("bool", "bool_")))
+
+    def numpy(self, x: Any) -> np.ndarray:
+        import mlx.core as mx
+
+        return super().numpy(x.astype(mx.float32) if x.dtype == mx.bfloat16 else x)
+
+    def gradient(self, function: Any, x: Any, cotangent: Any = None) -> tuple[Any, Any]:
+        """(function(x), derivative of its product with the cotangent by x)."""
+        import mlx.core as mx
+
+        value = function(x)
+        cotangent = np.ones(value.shape) if cotangent is None else cotangent
+        return value, mx.vjp(function, [x], [mx.array(np.asarray(cotangent), value.dtype)])[1][0]
+
+
 ROOMS = [NumPy(), Torch(), Strict(), *map(Level, ("v3", "v2", "agnostic")), TorchWithoutKernels()]
 ROOMS += [Triton()] if importlib.util.find_spec("triton") else []
 
@@ -217,13 +246,15 @@ def _room(room: NumPy, *marks: Any) -> Any:
     return pytest.param(room, id=room.name, marks=marks)
 
 
-@pytest.fixture(params=[*(_room(room) for room in ROOMS), _room(Jax(), pytest.mark.slow)])
+@pytest.fixture(params=[*(_room(room) for room in ROOMS), *(_room(room, pytest.mark.slow) for room in (Jax(), Mlx()))])
 def backend(request: pytest.FixtureRequest) -> Any:
     """One array library after the other."""
     with contextlib.ExitStack() as stack:
         if request.param.name == "jax":
             jax = pytest.importorskip("jax")
             stack.enter_context(jax.enable_x64(True))
+        if request.param.name == "mlx":
+            pytest.importorskip("mlx.core")
         if hasattr(request.param, "level"):
             stack.enter_context(kernels_of(request.param.level))
         if request.param.name == "triton":
@@ -231,13 +262,17 @@ def backend(request: pytest.FixtureRequest) -> Any:
         yield request.param
 
 
-@pytest.fixture(params=[_room(Torch()), _room(TorchWithoutKernels()), _room(Jax(), pytest.mark.slow)])
+@pytest.fixture(
+    params=[_room(Torch()), _room(TorchWithoutKernels()), *(_room(room, pytest.mark.slow) for room in (Jax(), Mlx()))]
+)
 def differentiating(request: pytest.FixtureRequest) -> Any:
     """The libraries that differentiate."""
     with contextlib.ExitStack() as stack:
         if request.param.name == "jax":
             jax = pytest.importorskip("jax")
             stack.enter_context(jax.enable_x64(True))
+        if request.param.name == "mlx":
+            pytest.importorskip("mlx.core")
         if hasattr(request.param, "level"):
             stack.enter_context(kernels_of(request.param.level))
         yield request.param

@@ -88,7 +88,7 @@ def test_nothing_in_it(backend: Any, shape: tuple, dtype: str) -> None:
         for function in ("softmax", "log_softmax"):
             value = getattr(crossent, function)(x, axis)
             assert tuple(value.shape) == shape
-            assert value is not x or backend.name == "jax"  # whose arrays do not change
+            assert value is not x or backend.name in ("jax", "mlx")  # whose arrays do not change
             assert backend.dtype_of(value) == dtype
         total = crossent.logsumexp(x, axis)
         assert tuple(total.shape) == np.zeros(shape).sum(axis).shape

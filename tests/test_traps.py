@@ -161,7 +161,7 @@ def test_05_sums_of_sixteen_bit_numbers(backend, dtype, relative):
 ])  # fmt: skip
 def test_06_the_derivative_at_a_confident_class(backend, row, dtype, expected):
     """p − 1 of a rounded p is 0 once p rounds to 1: the class that is nearly learned gets no gradient at all."""
-    if dtype not in backend.dtypes or (backend.name == "jax" and abs(expected) < 1e-38):  # XLA flushes subnormals
+    if dtype not in backend.dtypes or (backend.name in ("jax", "mlx") and abs(expected) < 1e-38):  # subnormals are 0
         return
     x = backend.array(np.array([row]), dtype)
     for target in (np.array([0]), np.eye(len(row), dtype=int)[[0]]):
@@ -335,6 +335,8 @@ def test_14_two_backward_passes(differentiating):
         )
         np.testing.assert_array_equal(first.numpy(), second.numpy())
         return
+    if differentiating.name == "mlx":
+        pytest.skip("mlx.core.vjp gives one derivative a call")
     import jax
 
     x = differentiating.array(np.arange(12.0).reshape(3, 4), "float64")
@@ -546,6 +548,11 @@ def test_29_a_class_out_of_range_where_values_cannot_be_read(differentiating):
     x, target = np.array([[1.0, 2.0], [3.0, 1.0], [0.5, 0.0]]), np.array([0, 2, -1])
     if differentiating.name.startswith("torch"):
         run = torch.compile(crossent.cross_entropy, backend="aot_eager", fullgraph=True, dynamic=False)
+    elif differentiating.name == "mlx":
+        import mlx.core as mx
+
+        def run(x, y, **options):
+            return mx.compile(lambda x, y: crossent.cross_entropy(x, y, **options))(x, y)
     else:
         import jax
 

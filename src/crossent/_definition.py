@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 Array = Any
-_namespaces: dict[type, Any] = {}
+NAMESPACES: dict[type, Any] = {}  # of array types seen; a library with another spelling puts its own here
+NARROW = ("jax", "mlx")  # no float64, or not always
 HAVE_FLOAT64 = ("cpu", "cuda", "meta")  # torch's devices
 
 
@@ -44,15 +45,17 @@ def namespace(x: Array) -> Any:
         import array_api_compat.torch as torch_namespace
 
         return torch_namespace
-    if type(x) not in _namespaces:
-        _namespaces[type(x)] = array_api_compat.array_namespace(x)
-    return _namespaces[type(x)]
+    if type(x) not in NAMESPACES:
+        NAMESPACES[type(x)] = array_api_compat.array_namespace(x)
+    return NAMESPACES[type(x)]
 
 
 def wide(x: Array) -> Array:
     """float32 as float64, so that no rounding inside shows; as it is where there is no float64, or not always (JAX)."""
     xp = namespace(x)
-    if x.dtype != xp.float32 or "jax" in xp.__name__ or ("torch" in xp.__name__ and x.device.type not in HAVE_FLOAT64):
+    if x.dtype != xp.float32 or any(name in xp.__name__ for name in NARROW):
+        return x
+    if "torch" in xp.__name__ and x.device.type not in HAVE_FLOAT64:
         return x
     return xp.astype(x, xp.float64)
 

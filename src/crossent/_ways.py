@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _functions, _reduction
-from ._call.arrays import is_jax, is_numpy, is_torch, move_axis, scalar
+from ._call.arrays import is_jax, is_mlx, is_numpy, is_torch, move_axis, scalar
 from ._call.canonical import Elements, ExtraRowStats, Layer, Rows, RowStats
 from ._call.options import (
     BinaryOptions,
@@ -60,6 +60,10 @@ def rules(x: Array) -> Functions:
         from . import _jax
 
         return _jax
+    if is_mlx(x):
+        from ._mlx import functions
+
+        return functions
     return _functions
 
 

@@ -31,8 +31,8 @@ COMMANDS = {
     "check": "crossent.checks.command",
     "info": "crossent.cli",
 }
-LIBRARIES = ("numpy", "array-api-compat", "torch", "triton", "jax", "cupy", "scikit-learn")
-EXTRAS = {"torch": "torch", "triton": "triton", "scikit-learn": "train", "jax": "jax"}
+LIBRARIES = ("numpy", "array-api-compat", "torch", "triton", "jax", "mlx", "cupy", "scikit-learn")
+EXTRAS = {"torch": "torch", "triton": "triton", "scikit-learn": "train", "jax": "jax", "mlx": "mlx"}
 
 
 class LazyGroup(click.Group):

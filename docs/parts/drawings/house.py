@@ -17,7 +17,7 @@ FLOORS = (
     ("PyTorch's modules", ("nn", "models")),
     ("the face: what is called", ("softmax", "losses", "binary", "linear", "selective")),
     ("which way a call takes", ("_ways",)),
-    ("each library's own way", ("_torch", "_linear", "_jax")),
+    ("each library's own way", ("_torch", "_linear", "_jax", "_mlx")),
     ("what rows tell", ("_statistics",)),
     ("the door, and the rooms", ("_door", "backends", "_reduction")),
     ("what a call is", ("_call", "_functions")),

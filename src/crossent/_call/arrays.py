@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .._definition import Array, namespace
+from .._definition import NAMESPACES, Array, namespace
 from ..errors import ArrayTypeError, DtypeError
 from . import refused
 
@@ -39,6 +39,17 @@ def is_jax(x: Array) -> bool:
     return "jax" in sys.modules and not is_numpy(x) and not is_torch(x) and bool(array_api_compat.is_jax_array(x))
 
 
+def is_mlx(x: Array) -> bool:
+    """Whether x is an MLX array, whose namespace is then completed and known."""
+    if type(x).__module__ != "mlx.core":
+        return False
+    if type(x) not in NAMESPACES:
+        from .._mlx import namespace as completed
+
+        NAMESPACES[type(x)] = completed
+    return True
+
+
 def describe(x: Array) -> str:
     """Dtype and shape, as messages show them: "float32 (8, 10)"."""
     if isinstance(x, type) or not (hasattr(x, "dtype") and hasattr(x, "shape")):
@@ -52,6 +63,8 @@ def as_array(x: Any, name: str) -> Array:
         if x.layout is not sys.modules["torch"].strided:
             raise ArrayTypeError(f"{name} is a tensor of layout {x.layout}, expected a dense one: use x.to_dense()")
         refused.refuse_distributed(x, name)
+        return x
+    if is_mlx(x):
         return x
     refused.refuse_proxy(x, name)
     if isinstance(x, np.ma.MaskedArray):
@@ -84,6 +97,8 @@ def values(x: Array) -> Array:
         x = x.detach()
         x = x.float() if dtype_name(x.dtype) == "bfloat16" else x
         return (x.resolve_neg() if x.is_neg() else x).numpy()
+    if is_mlx(x):
+        return namespace(x).to_numpy(x)
     return np.asarray(x) if is_jax(x) else x
 
 
@@ -173,6 +188,8 @@ def tracing(x: Array) -> bool:
     if is_torch(x):
         torch = sys.modules["torch"]
         return type(x) not in (torch.Tensor, torch.nn.Parameter) or x.is_meta or _torch_is_watched()
+    if is_mlx(x):
+        return not namespace(x).has_values(x)
     return is_jax(x) and isinstance(x, sys.modules["jax"].core.Tracer)
 
 
