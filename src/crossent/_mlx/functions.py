@@ -55,6 +55,7 @@ softmax = _told(_functions.softmax, lambda g, z: (_functions.softmax_gradient(z,
 log_softmax = _told(_functions.log_softmax, _log_softmax_slope)
 entropy = _told(_functions.entropy, lambda g, z: (g[..., None] * _functions.entropy_gradient(z),))
 confidence = _told(_functions.confidence, lambda g, z: (g[..., None] * _functions.confidence_gradient(z),))
+log_sum_sq_probs = _told(_functions.log_sum_sq_probs, lambda g, z: (g[..., None] * _functions.log_sum_sq_gradient(z),))
 binary_loss = _told(_functions.binary_loss, _binary_slopes)
 tanh = _told(_functions.tanh, lambda g, x: (g * _functions.tanh_slope(x),))
 constant = mx.stop_gradient

@@ -113,6 +113,11 @@ def argmax(x: Array, *, axis: int) -> Array:
     return mx.zeros([size for place, size in enumerate(x.shape) if place != axis % x.ndim], mx.int64)
 
 
+def argsort(x: Array, *, axis: int = -1, descending: Any = False, stable: Any = True) -> Array:
+    """The places in order; of equal numbers the first comes first, which MLX's merge sort keeps."""
+    return mx.argsort(-x if descending else x, axis=axis).astype(mx.int64)
+
+
 def has_values(x: Array) -> Any:
     """Whether the numbers of x may be looked at: on the CPU, outside of mlx.core.compile and vmap."""
     if mx.default_device() != mx.Device(mx.cpu):
