@@ -23,8 +23,7 @@ import array_api_compat
 
 Array = Any
 NAMESPACES: dict[type, Any] = {}  # of array types seen; a library with another spelling puts its own here
-NARROW = ("jax", "mlx")  # no float64, or not always
-HAVE_FLOAT64 = ("cpu", "cuda", "meta")  # torch's devices
+NARROW, HAVE_FLOAT64 = ("jax", "mlx"), ("cpu", "cuda", "meta")  # libraries without it, torch's devices with it
 
 
 class RowStats(NamedTuple):
@@ -53,9 +52,8 @@ def namespace(x: Array) -> Any:
 def wide(x: Array) -> Array:
     """float32 as float64, so that no rounding inside shows; as it is where there is no float64, or not always (JAX)."""
     xp = namespace(x)
-    if x.dtype != xp.float32 or any(name in xp.__name__ for name in NARROW):
-        return x
-    if "torch" in xp.__name__ and x.device.type not in HAVE_FLOAT64:
+    narrow = any(name in xp.__name__ for name in NARROW)
+    if x.dtype != xp.float32 or narrow or ("torch" in xp.__name__ and x.device.type not in HAVE_FLOAT64):
         return x
     return xp.astype(x, xp.float64)
 

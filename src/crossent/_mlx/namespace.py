@@ -66,7 +66,7 @@ def matrix_transpose(x: Array) -> Array:
     return mx.swapaxes(x, -1, -2)
 
 
-LANES = 256
+LANES = 16
 
 
 def _reduced(reduce: Callable[..., Array], nothing: Any, dtype: Any = None) -> Callable[..., Array]:
@@ -115,7 +115,7 @@ def argmax(x: Array, *, axis: int) -> Array:
 
 def argsort(x: Array, *, axis: int = -1, descending: Any = False, stable: Any = True) -> Array:
     """The places in order; of equal numbers the first comes first, which MLX's merge sort keeps."""
-    return mx.argsort(-x if descending else x, axis=axis).astype(mx.int64)
+    return mx.stop_gradient(mx.argsort(-x if descending else x, axis=axis).astype(mx.int64))
 
 
 def has_values(x: Array) -> Any:
