@@ -67,6 +67,7 @@ def test_more_of_each_row(backend: Any, options: dict[str, Any]) -> None:
         for name, value in plain._asdict().items():
             np.testing.assert_array_equal(backend.numpy(getattr(stats, name)), backend.numpy(value))
         near = {"rtol": {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-12}[dtype], "atol": 1e-7}
+        near["atol"] = 5e-7 if backend.name == "mlx" else near["atol"]  # which sums in float32
         for name, value in told(final(backend.numpy(array), **options), y, 3).items():
             found = getattr(stats, name)
             np.testing.assert_allclose(backend.numpy(found), value.astype(float), err_msg=name, **near)

@@ -23,7 +23,10 @@ import array_api_compat
 
 Array = Any
 NAMESPACES: dict[type, Any] = {}  # of array types seen; a library with another spelling puts its own here
-NARROW, HAVE_FLOAT64 = ("jax", "mlx"), ("cpu", "cuda", "meta")  # libraries without it, torch's devices with it
+NARROW, HAVE_FLOAT64 = (
+    ("jax", "crossent._mlx"),
+    ("cpu", "cuda", "meta"),
+)  # libraries without it, torch's devices with it
 
 
 class RowStats(NamedTuple):
@@ -52,10 +55,8 @@ def namespace(x: Array) -> Any:
 def wide(x: Array) -> Array:
     """float32 as float64, so that no rounding inside shows; as it is where there is no float64, or not always (JAX)."""
     xp = namespace(x)
-    narrow = any(name in xp.__name__ for name in NARROW)
-    if x.dtype != xp.float32 or narrow or ("torch" in xp.__name__ and x.device.type not in HAVE_FLOAT64):
-        return x
-    return xp.astype(x, xp.float64)
+    narrow = xp.__name__.startswith(NARROW) or ("torch" in xp.__name__ and x.device.type not in HAVE_FLOAT64)
+    return x if narrow or x.dtype != xp.float32 else xp.astype(x, xp.float64)
 
 
 def class_mask(index: Array, x: Array) -> Array:
