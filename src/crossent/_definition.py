@@ -9,7 +9,6 @@ and a row is summarised by statistics relative to its maximum, which `merge` joi
     m = max z    r = Σ exp(z−m) − 1    t = Σ q·(z−m)    w = Σ q    a = argmax z    u = Σ exp(z−m)·(z−m)
 so that loss = w·log1p(r) − t is shift-invariant, and r, summed without the maximum's own 1, keeps its relative
 accuracy when the row is confident. Zeros are selected, never multiplied: 0·∞ does not occur.
-
 float32 is computed in float64 where the library has that (`wide`); what else rounds z − m carries the rest into exp.
 """
 
@@ -23,10 +22,8 @@ import array_api_compat
 
 Array = Any
 NAMESPACES: dict[type, Any] = {}  # of array types seen; a library with another spelling puts its own here
-NARROW, HAVE_FLOAT64 = (
-    ("jax", "crossent._mlx"),
-    ("cpu", "cuda", "meta"),
-)  # libraries without it, torch's devices with it
+NARROW = ("jax", "crossent._mlx")  # libraries without float64, or not always
+HAVE_FLOAT64 = ("cpu", "cuda", "meta")  # torch's devices
 
 
 class RowStats(NamedTuple):
