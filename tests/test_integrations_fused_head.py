@@ -198,6 +198,26 @@ def test_log_probabilities_as_people_write_them(family: str, dtype: Any, formed:
         ].norm(), k
 
 
+@pytest.mark.parametrize("family", ["Llama", "Gemma2"])
+def test_the_label_smoother_of_trainer(family: str, formed: list[Any]) -> None:
+    from transformers.trainer_pt_utils import LabelSmoother
+
+    found = []
+    for fused in (False, True):
+        model, inputs = model_of(family), batch()
+        handle = fused_head(model) if fused else None
+        outputs = model(input_ids=inputs["input_ids"])
+        loss = LabelSmoother(0.1)(outputs, inputs["labels"], shift_labels=True)
+        loss.backward()
+        found.append((loss, {name: p.grad for name, p in model.named_parameters()}))
+        if handle is not None:
+            handle.undo()
+    assert not formed
+    torch.testing.assert_close(found[1][0], found[0][0])
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(found[1][1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
 def test_other_layouts_and_options_that_come_before_form_the_logits(formed: list[Any]) -> None:
     """Right all the same: a soft-cap of one's own upon the model's, classes in the middle."""
     inputs = batch()

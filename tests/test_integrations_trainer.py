@@ -78,10 +78,9 @@ def test_ten_steps_of_trainer(more: dict[str, Any], tmp_path: Any, monkeypatch: 
     assert len(expected) == 10
     smoothing = {"label_smoothing": more["label_smoothing_factor"]} if "label_smoothing_factor" in more else {}
     near = functools.partial(pytest.approx, expected, abs=2e-3 if more.get("bf16") else 2e-4)
-    if not smoothing:  # Trainer's smoother takes the logits themselves
-        monkeypatch.setattr(Recipe, "form", lambda self: pytest.fail("formed"))
-        assert run_of(tmp_path, fused=True, **more) == near()
-        assert run_of(tmp_path, loss=causal_lm_loss, **more) == near()
+    monkeypatch.setattr(Recipe, "form", lambda self: pytest.fail("formed"))
+    assert run_of(tmp_path, fused=True, **more) == near()
+    assert run_of(tmp_path, loss=causal_lm_loss, **more) == near()
     own = functools.partial(compute_loss, **smoothing)
     for fused in (False, True):
         assert run_of(tmp_path, own=own, fused=fused, **more) == near()

@@ -250,17 +250,24 @@ def test_policy_losses_of_a_layer(options: dict[str, Any], dtype: Any) -> None:
     y, weight = torch.randint(4, 307, (300,)), torch.rand(300, dtype=torch.float64)
     y[1] = -100
     exact = [part.detach().double().requires_grad_() for part in (x, w, b)]
+    more = {"extra": True, **options}
     given = {} if "softcap" in options else {"linear_bias": b}  # a soft-cap would bring the class back
-    own = crossent.linear_row_stats(x, w, y, chunk_size=64, dtype="wide", check=False, **given, **options)
+    own = crossent.linear_row_stats(x, w, y, chunk_size=64, dtype="wide", check=False, **given, **more)
     z = exact[0] @ exact[1].T
     smoothing = "label_smoothing" in options  # over a class without mass the loss is infinite
     if given and not smoothing:
         z = z + exact[2]
     elif smoothing:
-        own = crossent.linear_row_stats(x, w, y, chunk_size=64, dtype="wide", **options)
-    wanted = crossent.row_stats(z, y, check=False, **options)
+        own = crossent.linear_row_stats(x, w, y, chunk_size=64, dtype="wide", **more)
+    wanted = crossent.row_stats(z, y, check=False, **more)
     near = {"rtol": 1e-9, "atol": 1e-12} if dtype is torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
-    for names in (("entropy",), ("target_log_prob",), ("loss", "entropy", "target_log_prob"), ("lse", "confidence")):
+    for names in (
+        ("entropy",),
+        ("target_log_prob",),
+        ("loss", "entropy", "target_log_prob", "lse"),
+        ("lse", "mean_logits"),
+        ("lse", "confidence"),
+    ):
         found, right = (
             torch.autograd.grad(sum((getattr(s, name) * weight).sum() for name in names), parts, retain_graph=True)
             for s, parts in ((own, (x, w)), (wanted, exact[:2]))
@@ -268,7 +275,7 @@ def test_policy_losses_of_a_layer(options: dict[str, Any], dtype: Any) -> None:
         for one, two in zip(found, right, strict=True):
             assert torch.isfinite(one).all()
             if dtype is torch.bfloat16:  # the logits are rounded to eight bits
-                assert (one.double() - two).norm() < 0.03 * two.norm(), names
+                assert (one.double() - two).norm() < 0.05 * two.norm(), names
             else:
                 torch.testing.assert_close(one.double(), two, msg=f"{names}", **near)
 

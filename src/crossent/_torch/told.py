@@ -20,14 +20,15 @@ from ..backends import agnostic, cpu
 from . import functions
 
 Cotangents = Sequence[Array]
-LOSS, LSE, ENTROPY, CONFIDENCE, LOG_PROB, EXTRAS = range(6)  # their places; the extras are the last
+LOSS, LSE, ENTROPY, CONFIDENCE, LOG_PROB, EXTRAS, MEAN = range(7)  # their places; the extras are the last
+SERVED = {LOSS, LSE, ENTROPY, LOG_PROB, MEAN}
 SOME = 2**21  # logits that the kernels work on at one time: their probabilities lie beside them
 
 
 def write_gradient(rows: Rows, upstream: Cotangents) -> None:
     """The gradient for the cotangents, over the logits rows.x (n, C)."""
     asked = {k for k, g in enumerate(upstream) if g is not None}
-    kernels = asked <= {LOSS, ENTROPY, LOG_PROB} and cpu.serves(rows) and rows.x.device.type == "cpu"
+    kernels = asked <= SERVED and cpu.serves(rows) and rows.x.device.type == "cpu"
     step = max(1, (SOME if kernels else block.CACHED) // rows.x.shape[-1])
     gradient = _by_kernels if kernels else _by_definition
     for start in range(0, rows.x.shape[0], step):
@@ -37,7 +38,9 @@ def write_gradient(rows: Rows, upstream: Cotangents) -> None:
 
 
 def _by_kernels(rows: Rows, upstream: Cotangents) -> Tensor:
-    """By the loss, the entropy and log q."""
+    """By the loss, lse, entropy, log q and the mean logit."""
+    if sum(g is not None for g in upstream) > 1:  # the sum of them is rounded, once
+        rows = rows._replace(x=rows.x.to(rows.sum_dtype))
     first, *rest = _parts(rows, upstream)
     for part in rest:
         first = first + part
@@ -51,8 +54,14 @@ def _parts(rows: Rows, upstream: Cotangents) -> Iterator[Tensor]:
     if upstream[LOG_PROB] is not None:
         options = dataclasses.replace(rows.options, label_smoothing=0.0, z_loss=0.0, poly1_epsilon=0.0)
         yield _of_loss(rows._replace(weight=None, sample_weight=None, options=options), -upstream[LOG_PROB])
+    wide = rows._replace(x=rows.x.to(rows.sum_dtype))
     if upstream[ENTROPY] is not None:
-        yield _of_entropy(rows, upstream[ENTROPY])
+        yield _of_entropy(wide, upstream[ENTROPY])
+    if upstream[LSE] is not None:
+        yield _through_options(wide, cpu.softmax(wide).mul_(upstream[LSE][:, None]))
+    if len(upstream) > MEAN and upstream[MEAN] is not None:
+        even = upstream[MEAN][:, None] / rows.x.shape[-1]
+        yield _through_options(wide, even.expand(rows.x.shape))
 
 
 def _of_loss(rows: Rows, g: Tensor) -> Tensor:
@@ -63,12 +72,15 @@ def _of_loss(rows: Rows, g: Tensor) -> Tensor:
 
 def _of_entropy(rows: Rows, g: Tensor) -> Tensor:
     """−g·p·(log p − ⟨p, log p⟩): softmax's own gradient along log p, turned round; 0 where a class has no mass."""
-    wide = rows._replace(x=rows.x.to(rows.sum_dtype))
-    p, log_p = cpu.softmax(wide), cpu.log_softmax(wide)
-    slope: Tensor = cpu.softmax_gradient(p, log_p.masked_fill_(p == 0, 0.0)).mul_(-g[:, None])
-    if rows.options.softcap is not None or rows.options.temperature != 1:
-        slope = slope * agnostic.slope(wide.x, rows.options)
-    return slope
+    p, log_p = cpu.softmax(rows), cpu.log_softmax(rows)
+    return _through_options(rows, cpu.softmax_gradient(p, log_p.masked_fill_(p == 0, 0.0)).mul_(-g[:, None]))
+
+
+def _through_options(rows: Rows, gradient: Tensor) -> Tensor:
+    """The gradient by x from that by z: soft-cap and temperature."""
+    if rows.options.softcap is None and rows.options.temperature == 1:
+        return gradient
+    return gradient * agnostic.slope(rows.x, rows.options)
 
 
 def _by_definition(rows: Rows, upstream: Cotangents) -> Tensor:

@@ -294,10 +294,11 @@ def _nll_loss(
     reduction: str = "mean",
 ) -> Any:
     deprecated = size_average is not None or reduce is not None
-    logits = z.recipe.before_log_softmax()
-    if deprecated or logits is None or len(z.recipe.shape) != 2:
+    found = z.recipe.before_log_softmax()
+    if deprecated or found is None or len(z.recipe.shape) != 2:
         return NotImplemented
-    return logits.loss(target, weight=weight, ignore_index=ignore_index, reduction=reduction)
+    logits, factor = found
+    return factor * logits.loss(target, weight=weight, ignore_index=ignore_index, reduction=reduction)
 
 
 @stays_lazy(T.gather, torch.gather)
@@ -307,11 +308,38 @@ def _gather(z: LazyLogits, dim: Any, index: Any, **more: Any) -> Any:
     fits = type(index) is Tensor and index.dtype is torch.int64 and index.shape[:-1] == z.shape[:-1]
     if more or not _is_last(z, dim) or not fits or index.device != recipe.x.device:
         return NotImplemented
-    logits = recipe.before_log_softmax()
-    if logits is not None:
-        return logits.log_probs(index, ignore_index=NONE)
+    found = recipe.before_log_softmax()
+    if found is not None:
+        return found[1] * found[0].log_probs(index, ignore_index=NONE)
     few = index.numel() * recipe.x.shape[-1] < recipe.shape[-1] * max(1, index[..., :1].numel())
     return recipe.chosen(index) if few and recipe.elementwise() else NotImplemented
+
+
+@stays_lazy(T.neg, T.__neg__, torch.neg, anywhere=True)
+def _negative(z: LazyLogits) -> LazyLogits:
+    return LazyLogits.made(z.recipe.then(torch.mul, -1))
+
+
+@stays_lazy(T.sum, torch.sum)
+def _sum(z: LazyLogits, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    """Of the log-probabilities of all classes, as label smoothing has it: C·(mean logit − lse)."""
+    return _mean_log_prob(z, dim, keepdim, dtype, z.recipe.shape[-1])
+
+
+@stays_lazy(T.mean, torch.mean)
+def _mean(z: LazyLogits, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    return _mean_log_prob(z, dim, keepdim, dtype, 1)
+
+
+def _mean_log_prob(z: LazyLogits, dim: Any, keepdim: bool, dtype: Any, times: int) -> Any:
+    """The mean over the classes of log-probabilities, times a number."""
+    found = z.recipe.before_log_softmax()
+    dim = dim[0] if isinstance(dim, (list, tuple)) and len(dim) == 1 else dim
+    if found is None or not _is_last(z, dim) or (dtype is not None and not dtype.is_floating_point):
+        return NotImplemented
+    told = found[0].statistics(extra=True, dtype="wide")
+    value = (found[1] * times * (told.mean_logits - told.lse)).to(dtype or z.recipe.dtype)
+    return value.unsqueeze(-1) if keepdim else value
 
 
 NONE = -(2**62)  # no index: torch's gather ignores none

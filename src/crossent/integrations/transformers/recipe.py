@@ -99,12 +99,16 @@ class Recipe:
             value: Tensor = selective.selective_log_softmax(self.x, index, self.weight, **settings)
         return value
 
-    def before_log_softmax(self) -> Recipe | None:
-        """The logits of which these are the log-probabilities, if a loss knows them; None where they are not."""
-        if not self.steps or self.steps[-1].function is not torch.log_softmax:
+    def before_log_softmax(self) -> tuple[Recipe, float] | None:
+        """(the logits, a factor) of which these are the log-probabilities times it, if a loss knows them; else None."""
+        steps, factor = list(self.steps), 1.0
+        while steps and steps[-1].function in (torch.mul, torch.div):
+            function, (number,) = steps.pop()
+            factor = function(torch.tensor(factor, dtype=torch.float64), number).item()
+        if not steps or steps[-1].function is not torch.log_softmax:
             return None
-        before = dataclasses.replace(self, steps=self.steps[:-1])
-        return before if before.plain() else None
+        before = dataclasses.replace(self, steps=tuple(steps[:-1]))
+        return (before, factor) if before.plain() else None
 
     def elementwise(self) -> bool:
         """Whether the steps do to each logit what they would do to it alone."""
