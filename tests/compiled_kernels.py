@@ -123,10 +123,19 @@ def widths(recorder: Recorder) -> None:
 def rest(recorder: Recorder) -> None:
     """Few wide rows, rows that are not aligned, and the other functions."""
     y = torch.zeros(4, dtype=torch.int64)
+    for classes in (1000, 128256):
+        x = torch.empty(ROWS, classes, dtype=torch.bfloat16)
+        losses(
+            recorder,
+            f"aligned smoothed {classes}",
+            canonical(x, torch.zeros(ROWS, dtype=torch.int64), label_smoothing=0.1),
+        )
     losses(recorder, "few rows", canonical(torch.empty(4, 128256, dtype=torch.bfloat16), y))
     losses(recorder, "unaligned", canonical(torch.empty(4, 50257, dtype=torch.bfloat16)[:, 1:], y))
     recorder.case = "other"
     x = torch.empty(ROWS, 1000)
+    room.reduced(canonical(x, torch.zeros(ROWS, dtype=torch.int64), torch.ones(1000), z_loss=1e-4))
+    room.reduced(canonical(torch.empty(1, 2).expand(100_000, 2), torch.zeros(100_000, dtype=torch.int64)))
     room.log_softmax(x)
     room.logsumexp(x)
     room.nll(canonical(x, torch.zeros(ROWS, dtype=torch.int64), label_smoothing=0.1))

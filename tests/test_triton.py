@@ -148,7 +148,7 @@ def test_layouts(x):
 
 def test_strides_are_taken_without_a_copy():
     x = torch.empty(4, 6, 8)
-    assert layout.strides(x) == (24, 0, 8)
+    assert layout.strides(x) == (None, 0, 8)
     assert layout.strides(x[:, :-1]) == (5, 48, 8)
     assert layout.strides(x[..., ::2]) is None
     assert layout.strides(torch.empty(2, 3, 4, 8)[:, ::2, ::2]) is None

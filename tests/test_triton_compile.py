@@ -23,6 +23,8 @@ KERNELS = {
     "likelihood",
     "binary",
     "times",
+    "weigh",
+    "total",
 }
 SHARED = 48 * 1024  # bytes that a program has on every generation without asking
 

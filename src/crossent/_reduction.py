@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ._call.arrays import FLOATS, INTEGERS, describe, dtype_name, like, scalar, tracing, values
+from ._call.arrays import FLOATS, INTEGERS, describe, dtype_name, like, scalar, tracing
 from ._call.canonical import Rows
 from ._call.options import Options
 from ._definition import Array, namespace
@@ -79,16 +79,22 @@ def mean(loss: Array, divisor: Array, on_empty: str) -> Array:
     return quotient(xp.sum(loss), divisor, on_empty)
 
 
+def refuse_empty(empty: Array) -> None:
+    """Raise where a mean is over nothing; of an array on a device the host waits for the answer."""
+    if bool(empty):
+        raise EmptyReductionError(
+            "the mean is over nothing: every row is ignored, or the rows' weights sum to 0, or the batch is empty; "
+            "on_empty='zero' gives 0, on_empty='nan' gives NaN"
+        )
+
+
 def quotient(total: Array, divisor: Array, on_empty: str) -> Array:
     """The mean from a sum and its divisor."""
     xp = namespace(total)
     divisor = denominator(divisor, total)
     empty = divisor == 0
-    if on_empty == "raise" and not tracing(empty) and bool(values(empty)):
-        raise EmptyReductionError(
-            "the mean is over nothing: every row is ignored, or the rows' weights sum to 0, or the batch is empty; "
-            "on_empty='zero' gives 0, on_empty='nan' gives NaN"
-        )
+    if on_empty == "raise" and not tracing(empty):
+        refuse_empty(empty)
     value = total / xp.where(empty, 1.0, divisor)
     return xp.where(empty, 0.0 if on_empty == "zero" else math.nan, value)
 

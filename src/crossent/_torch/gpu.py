@@ -70,47 +70,43 @@ def cross_entropy(rows: Rows) -> Array:
     if not _serves(rows):
         return differentiable.cross_entropy(rows)
     if not _differentiated(rows.x):
-        return _reduction.reduce_rows(rows, *triton.cross_entropy(rows))
+        return triton.reduced(rows)
     with torch.no_grad():
         formed = rows.options.reduction != "none" and rows.x.dtype != torch.float16
-        loss, square, kept = (
-            triton.cross_entropy_with_gradient(rows, _reduction.scales)
-            if formed
-            else triton.cross_entropy(rows, saving=True)
-        )
-        value = _reduction.reduce_rows(rows, loss, square)
+        value, kept = triton.reduced_with_gradient(rows) if formed else triton.reduced_with_state(rows)
     return _rows_tied(rows, value, kept, formed=formed)
 
 
-def _rows_tied(rows: Rows, value: Tensor, kept: Tensor, *, formed: bool) -> Array:
+def _rows_tied(rows: Rows, value: Tensor, kept: Any, *, formed: bool) -> Array:
     """The value of rows, tied to x by its gradient, or by the statistics that form it for a cotangent."""
     rest = rows._replace(x=None)
     tensors = versions(*(getattr(rows, name) for name in PARTS), rows.options.denominator)
 
     def again(x: Tensor, g: Tensor) -> Array:
-        own, g = rest._replace(x=x), g.to(rows.sum_dtype)
-        scales = _reduction.scales(own, x[..., 0].to(rows.sum_dtype))
-        gradient: Tensor = triton.gradient(own, kept, *(scale * g for scale in scales))
-        return gradient
+        return triton.reduced_gradient(rest._replace(x=x), kept, g)
 
     def loss(x: Tensor) -> Array:
         return differentiable.cross_entropy(rest._replace(x=x))
 
-    call = Again(None if formed else again, loss, tensors, _product)
+    call = Again(None if formed else again, loss, tensors, product)
     return tied(rows.x, (value, kept if formed else None), call)
 
 
-def _product(gradient: Tensor, g: Tensor, own: bool) -> Array:
+def product(gradient: Tensor, g: Tensor, own: bool) -> Array:
     """See tied.Call.product: a kernel reads the cotangent on the device; where that is 1 nothing moves."""
     return triton.times(gradient, g, inplace=own)
 
 
-def cross_entropy_with_gradient(rows: Rows, scales: Any) -> tuple[Array, Array, Array]:
-    """(loss, lse² or None) of each row, and d/dx of their sum scaled by `scales(rows, loss)`, in x's dtype."""
+@torch.no_grad()
+def with_gradient(rows: Rows) -> tuple[Tensor, Tensor]:
+    """The reduced loss and its derivative by x, in x's dtype; of losses row by row that of their sum."""
     raise_noted()
+    if _serves(rows) and rows.options.reduction != "none":
+        value, gradient = triton.reduced_with_gradient(rows)
+        return value, gradient
     room: Any = triton if _serves(rows) else agnostic
-    loss, square, gradient = room.cross_entropy_with_gradient(rows, scales)
-    return loss, square, gradient
+    loss, square, gradient = room.cross_entropy_with_gradient(rows, _reduction.scales)
+    return _reduction.reduce_rows(rows, loss, square), gradient
 
 
 def moments(rows: Rows, rules: Any) -> tuple[Array, Array, Array, Array]:
@@ -148,7 +144,7 @@ def binary_cross_entropy_with_logits(b: Elements) -> Array:
     def loss(x: Tensor) -> Array:
         return differentiable.binary_cross_entropy_with_logits(rest._replace(x=x))
 
-    return tied(b.x, (value, None), Again(again, loss, versions(b.y, b.weight, b.pos_weight), _product))
+    return tied(b.x, (value, None), Again(again, loss, versions(b.y, b.weight, b.pos_weight), product))
 
 
 def binary_cross_entropy_with_gradient(b: Elements, *, wanted: bool = True) -> tuple[Array, Array]:

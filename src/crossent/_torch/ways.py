@@ -62,12 +62,13 @@ def cross_entropy(rows: Rows) -> Array:
 def cross_entropy_with_gradient(rows: Rows) -> tuple[Tensor, Tensor]:
     """The reduced loss and its derivative by x, in x's dtype, classes last."""
     rows = without_history(rows)
-    device = on_gpu(rows.x)
-    if not device and cpu.serves_rows(rows):
+    if on_gpu(rows.x):
+        made: tuple[Tensor, Tensor] = _gpu().with_gradient(rows)
+        return made
+    if cpu.serves_rows(rows):
         value, gradient = cpu.with_gradient(rows)
         return value, torch.as_tensor(gradient, dtype=rows.x.dtype)
-    own: Any = _gpu() if device else agnostic
-    loss, square, gradient = own.cross_entropy_with_gradient(rows, _reduction.scales)
+    loss, square, gradient = agnostic.cross_entropy_with_gradient(rows, _reduction.scales)
     return _reduction.reduce_rows(rows, loss, square), gradient
 
 
@@ -96,6 +97,8 @@ def _times(stored: Tensor, g: Tensor, own: bool, axis: int) -> Array:
     """The stored gradient times the cotangent, of the reduced loss or row by row; itself where that is 1."""
     if is_one(g):
         return stored if own else stored.clone()
+    if on_gpu(stored) and g.ndim == 0 and stored.is_contiguous():
+        return _gpu().product(stored, g, own)
     return stored * along(g, stored, axis).to(stored.dtype)
 
 

@@ -24,6 +24,10 @@ from .launch_losses import cross_entropy as cross_entropy
 from .launch_losses import cross_entropy_with_gradient as cross_entropy_with_gradient
 from .launch_losses import gradient as gradient
 from .launch_losses import target_losses as target_losses
+from .launch_reduction import reduced as reduced
+from .launch_reduction import reduced_gradient as reduced_gradient
+from .launch_reduction import reduced_with_gradient as reduced_with_gradient
+from .launch_reduction import reduced_with_state as reduced_with_state
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

@@ -149,8 +149,12 @@ def slope(x, softcap, temperature):
 
 @triton.jit
 def start(row, inner, outer_stride, inner_stride, ALIGN: tl.constexpr):
-    """The offset of a row of a tensor of two leading dimensions, in 64 bits."""
-    return tl.multiple_of((row // inner) * outer_stride + (row % inner) * inner_stride, ALIGN)
+    """The offset of a row in 64 bits: of one leading dimension, or of two, the inner of which has `inner` rows."""
+    if inner is None:
+        at = row * inner_stride
+    else:
+        at = (row // inner) * outer_stride + (row % inner) * inner_stride
+    return tl.multiple_of(at, ALIGN)
 
 
 @triton.jit
@@ -178,7 +182,7 @@ def logits(x_row, where_row, cols, inside, softcap, WIDE: tl.constexpr):
 def row_target(row, y, sample_weight, classes, ignore, flag, WIDE: tl.constexpr):
     """(class, factor, dead) of a row: dead where it counts for nothing, the factor NaN where its class does not exist.
 
-    Such a class is noted in the flag: the number of classes, then class and position in one word, so that they match.
+    Such a class is noted in the flag, unless there is none: class and position in one word, so that they match.
     """
     factor = tl.full([], 1.0, WIDE)
     dead = row < 0
@@ -187,10 +191,9 @@ def row_target(row, y, sample_weight, classes, ignore, flag, WIDE: tl.constexpr)
         label = tl.load(y + row)
         dead = label == ignore
         known = (label >= 0) & (label < classes)
-        if (known | dead) == 0:
-            value = tl.minimum(tl.maximum(label, -2147483648), 2147483647)
-            tl.store(flag + 1, (row * 0 + classes).to(tl.int64))
-            tl.store(flag, (value << 32) | row)
+        if flag is not None:
+            value = tl.minimum(tl.maximum(label.to(tl.int64), -2147483648), 2147483647)
+            tl.store(flag + row * 0, (value << 32) | (row & 0xFFFFFFFF), mask=(known | dead) == 0)
         factor = tl.where(known | dead, factor, float("nan"))
         label = tl.where(known, label, 0)
     if sample_weight is not None:

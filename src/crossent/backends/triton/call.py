@@ -11,34 +11,40 @@ from ..._definition import Array
 from . import flags
 from .layout import Strides, alignment, as_rows, bits, contiguous, matrix
 
+Numbers = tuple[float, float]
 Scale = Any  # a number, a tensor of one, or one for each row: the last two stay on the device
 
 
-class Scaled(NamedTuple):
-    """What the losses and the lse² of the rows are multiplied by: numbers times, where there are any, tensors."""
+class Along(NamedTuple):
+    """What the gradient of a row's loss and lse² is multiplied by: numbers times, where there are any, tensors.
 
-    pointers: tuple[Array, Array]
+    `pointers` are the cotangents of loss and lse² and the divisors, which come in `parts` (see `statistics.divisors`).
+    """
+
+    pointers: tuple[Array, Array, Array]
     strides: tuple[int, int]
     numbers: tuple[Any, Any]
+    parts: int
 
 
-def scaled(one: Scale, square: Scale, rows: int) -> Scaled:
-    """The cotangents of loss and lse²; None stands for 1."""
-    parts = [_scale(value, rows) for value in (one, square)]
-    pointers, strides, numbers = zip(*parts, strict=True)
-    return Scaled(pointers, strides, numbers)
+def along(
+    rows: int, one: Scale = None, square: Scale = None, times: Numbers = (1.0, 1.0), by: tuple[Array, int] = (None, 0)
+) -> Along:
+    """The cotangents of loss and lse², None for 1, times numbers, over the divisors `by` in their parts."""
+    pointers, strides, numbers = zip(_scale(one, rows, times[0]), _scale(square, rows, times[1]), strict=True)
+    return Along((*pointers, by[0]), strides, numbers, by[1])
 
 
-def _scale(value: Scale, rows: int) -> tuple[Array, int, Any]:
+def _scale(value: Scale, rows: int, times: float) -> tuple[Array, int, Any]:
     """(tensor or None, its stride from row to row, number)."""
     if not isinstance(value, torch.Tensor):
-        return None, 0, bits(1.0 if value is None else float(value))
+        return None, 0, bits(times if value is None else float(value) * times)
     flat = value.detach().reshape(-1) if value.numel() == 1 else value.detach().reshape(rows)
-    return flat, 0 if flat.numel() == 1 else flat.stride(0), bits(1.0)
+    return flat, 0 if flat.numel() == 1 else flat.stride(0), bits(times)
 
 
 class Call(NamedTuple):
-    """The arguments that the kernels of a loss share; `target` and `numbers` in the order of their parameters."""
+    """The arguments that the kernels of a loss share; `target` and `options` in the order of `losses`."""
 
     x: Array
     rows: Strides
@@ -47,10 +53,11 @@ class Call(NamedTuple):
     target: tuple[Array, ...]  # y, q, where, weight, sample_weight
     strides: tuple[int, int]  # of the rows of q and where
     flag: Array
-    numbers: tuple[Any, ...]  # ignore_index, label_smoothing, softcap, temperature; None where off
-    dense: bool
+    options: tuple[Any, ...]  # ignore_index, label_smoothing, softcap, temperature; None where off
+    dense: bool  # the target has a number for each class
+    even: bool  # or is one class, smoothed evenly over all
 
-    def layout(self, out: Strides, factors: Scaled) -> tuple[int, ...]:
+    def layout(self, out: Strides, factors: Along) -> tuple[int | None, ...]:
         """All strides in one tuple: see `losses`."""
         return (*self.rows, out.outer, out.step, *self.strides, *factors.strides)
 
@@ -88,7 +95,7 @@ def call_of(rows: Rows) -> Call:
     count = x.numel() // classes
     q, q_stride = _matrix(rows.q, count)
     where, where_stride = _matrix(rows.where, count)
-    numbers = (
+    given = (
         options.label_smoothing or None,
         options.softcap,
         None if options.temperature == 1 else options.temperature,
@@ -106,7 +113,13 @@ def call_of(rows: Rows) -> Call:
             _vector(rows.sample_weight, count),
         ),
         strides=(q_stride, where_stride),
-        flag=flags.of(x.device),
-        numbers=(options.ignore_index, *(bits(x) for x in numbers)),
-        dense=rows.y is None or bool(options.label_smoothing),
+        flag=flags.of(x.device, classes),
+        options=(options.ignore_index, *(bits(x) for x in given)),
+        dense=rows.y is None or _spread(rows),
+        even=rows.y is not None and bool(options.label_smoothing) and not _spread(rows),
     )
+
+
+def _spread(rows: Rows) -> bool:
+    """Whether smoothing gives the classes different shares: weights, or classes that do not exist."""
+    return bool(rows.options.label_smoothing) and (rows.weight is not None or rows.where is not None)

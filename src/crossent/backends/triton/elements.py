@@ -51,11 +51,18 @@ def binary(
         tl.store(gradient + at, rounded(result, gradient), mask=inside)
 
 
-@triton.jit
-def times(x, out, g, elements, BLOCK: tl.constexpr):
-    """x times the number in g: read and written, but neither where out is x and the number is 1."""
+@triton.jit(do_not_specialize=["elements"])
+def times(x, out, g, elements: tl.int64, BLOCK: tl.constexpr):
+    """x times the number in g: read and written, but neither where out is x and the number is 1.
+
+    There are no more programs than the device runs at once: where nothing is to be done, all end at once.
+    """
     factor = tl.load(g).to(tl.float32) if x.dtype.element_ty != tl.float64 else tl.load(g).to(tl.float64)
     if (factor != 1) | (x.to(tl.int64) != out.to(tl.int64)):
-        at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-        inside = at < elements
-        tl.store(out + at, tl.load(x + at, mask=inside, other=0.0).to(factor.dtype) * factor, mask=inside)
+        step = tl.num_programs(0).to(tl.int64) * BLOCK
+        for first in range(tl.program_id(0).to(tl.int64) * BLOCK, elements, step):
+            at = first + tl.arange(0, BLOCK)
+            inside = at < elements
+            tl.store(
+                out + at, rounded(tl.load(x + at, mask=inside, other=0.0).to(factor.dtype) * factor, out), mask=inside
+            )

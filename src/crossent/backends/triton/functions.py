@@ -54,7 +54,7 @@ def softmax(
     cols = tl.arange(0, BLOCK)
     inside = cols < classes
     _, z, exists = logits(x, where, cols, inside, None, WIDE)
-    m, r, _, _, _, _ = of_block(z, z, temperature, False, NARROW)
+    m, r, _, _, _, _ = of_block(z, z, inside, temperature, False, False, NARROW)
     write_softmax(out, cols, inside, z, exists, m, r, temperature, LOG, NARROW)
 
 
@@ -70,7 +70,7 @@ def softmax_swept(
     out += start(row, layout[0], layout[3], layout[4], ALIGN)
     where = None if where is None else where + tl.multiple_of(row * layout[5], ALIGN)
     m, r, _t, _rest, _own = sweep(
-        x, None, where, None, 0, 0, 0, 0, classes, None, None, temperature, False, BLOCK, WIDE
+        x, None, where, None, 0, 0, 0, 0, classes, None, None, temperature, False, False, BLOCK, WIDE
     )
     NARROW: tl.constexpr = is_narrow(x, None, temperature)
     blocks = tl.cdiv(classes, BLOCK)

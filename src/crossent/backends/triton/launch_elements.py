@@ -70,5 +70,6 @@ def times(x: Array, g: Array, *, inplace: bool) -> Array:
     if x.numel():
         block = 8 * BLOCK
         with layout.on(x.device):
-            elements.times[-(-x.numel() // block),](x, out, g.detach(), x.numel(), BLOCK=block, num_warps=8)
+            programs = min(-(-x.numel() // block), 4 * layout.multiprocessors(x.device))
+            elements.times[programs,](x, out, g.detach(), x.numel(), BLOCK=block, num_warps=8)
     return out

@@ -10,7 +10,7 @@ from ..._call.canonical import Rows
 from ..._definition import Array
 from . import functions as kernels
 from . import layout
-from .call import call_of, scaled
+from .call import along, call_of
 from .launch_losses import empty
 
 
@@ -31,7 +31,7 @@ def _map(x: Array, where: Array, temperature: float, dtype: Any, sum_dtype: Any,
         (kernels.softmax if fits else kernels.softmax_swept)[count,](
             x, out, None if where is None else where.view(torch.uint8), (*own, *steps[1:], stride), classes,
             None if temperature == 1 else layout.bits(temperature),
-            LOG=log, BLOCK=block, ALIGN=align, WIDE=layout.TRITON[sum_dtype], num_warps=layout.warps(block),
+            LOG=log, BLOCK=block, ALIGN=align, WIDE=layout.TRITON[sum_dtype], num_warps=layout.warps(block, whole=fits),
         )  # fmt: skip
     return out
 
@@ -72,7 +72,7 @@ def moments(rows: Rows, rules: Any = None) -> tuple[Array, Array, Array, Array]:
         with layout.on(lse.device):
             kernels.moments[call.number,](
                 call.x, lse, entropy, prediction, confidence, call.target[2], (*call.rows, call.strides[1]),
-                call.classes, *call.numbers[2:],
+                call.classes, *call.options[2:],
                 BLOCK=block, ALIGN=call.alignment(None, call.rows), num_warps=layout.warps(block),
             )  # fmt: skip
     return lse, entropy, prediction, confidence
@@ -84,12 +84,12 @@ def nll(rows: Rows) -> Array:
     if loss.numel():
         call = call_of(rows)
         block = layout.sweep_block(call.classes, rows.sum_dtype, gradient=False)
-        one = scaled(None, None, call.number)
+        one = along(call.number)
         y, q, where, weight, sample_weight = call.target
         with layout.on(loss.device):
             kernels.likelihood[call.number,](
                 call.x, loss, y, q, where, weight, sample_weight, call.flag, call.layout(call.rows, one), call.classes,
-                *call.numbers[:2], DENSE=call.dense, BLOCK=block, ALIGN=call.alignment(None, call.rows),
+                *call.options[:2], DENSE=call.dense or call.even, BLOCK=block, ALIGN=call.alignment(None, call.rows),
                 num_warps=layout.warps(block),
             )  # fmt: skip
     return loss

@@ -31,9 +31,13 @@ def bits(number: float | None) -> int | None:
 
 
 class Strides(NamedTuple):
-    """Rows of a tensor as two loops: row i is at (i // inner)·outer + (i % inner)·step, in elements."""
+    """Rows of a tensor as two loops: row i is at (i // inner)·outer + (i % inner)·step, in elements.
 
-    inner: int
+    Of one loop `inner` is None and `outer` 0: nothing there depends on how many rows there are, and so no kernel is
+    compiled anew for a batch of another size.
+    """
+
+    inner: int | None
     outer: int
     step: int
 
@@ -51,7 +55,7 @@ def strides(x: Array) -> Strides | None:
     if len(loops) > 2:
         return None
     inner, step = loops[-1] if loops else (1, 0)
-    return Strides(inner, loops[0][1] if len(loops) == 2 else 0, step)
+    return Strides(inner, loops[0][1], step) if len(loops) == 2 else Strides(None, 0, step)
 
 
 def as_rows(x: Array) -> tuple[Array, Strides]:
@@ -60,12 +64,12 @@ def as_rows(x: Array) -> tuple[Array, Strides]:
     if found is not None:
         return x, found
     x = x.contiguous()
-    return x, Strides(max(x.numel() // x.shape[-1], 1), 0, x.shape[-1])
+    return x, Strides(None, 0, x.shape[-1])
 
 
 def contiguous(rows: Strides, classes: int) -> Strides:
     """The same rows one after the other."""
-    return Strides(rows.inner, rows.inner * classes, classes)
+    return Strides(rows.inner, 0 if rows.inner is None else rows.inner * classes, classes)
 
 
 def matrix(x: Array, rows: int) -> tuple[Array, int]:
@@ -93,9 +97,13 @@ def power_of_two(number: int) -> int:
     return 1 << max(number - 1, 0).bit_length()
 
 
-def warps(block: int, *, dense: bool = False) -> int:
-    """Sixteen elements a thread, half as many with dense targets, up to the widest program."""
-    return min(max(block // (256 if dense else 512), 1), WIDEST)
+def warps(block: int, *, dense: bool = False, whole: bool = False) -> int:
+    """Sixteen elements a thread, half as many with dense targets, up to the widest program; twice that of whole rows.
+
+    What a thread does for a row beside its elements takes some hundred instructions: fewer threads do it less often.
+    """
+    each = (256 if dense else 512) * (2 if whole else 1)
+    return min(max(block // each, 1), WIDEST)
 
 
 def fits(classes: int, dtype: torch.dtype, *, dense: bool = False) -> bool:
