@@ -11,6 +11,7 @@ They take the GPU's door and Triton's interpreter, and inside of `device()`
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import random
 import sys
 from collections import Counter
@@ -74,6 +75,22 @@ def _refuse(*_: Any, **__: Any) -> Any:
     raise HostRead("a tensor's numbers")
 
 
+class Later:
+    """A number of the device that the host gets without an operation of torch's."""
+
+    def __init__(self, number: torch.Tensor) -> None:
+        self.number = number
+
+    def value(self) -> int:
+        return ctypes.c_int64.from_address(self.number.data_ptr()).value
+
+
+def add_wide_product(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, first: bool) -> None:
+    """What a CPU has no product for."""
+    product = a.to(total.dtype) @ b.to(total.dtype)
+    total.copy_(product if first else total + product)
+
+
 def _launched(device: Device, executor: Any) -> Any:
     """A launch of the interpreter: counted, its programs in an order by chance, unseen by the mode."""
     from triton.runtime import interpreter
@@ -110,5 +127,8 @@ def device() -> Iterator[Device]:
         for name in ("numpy", "tolist", "__array__"):
             patch.setattr(torch.Tensor, name, _refuse)
         patch.setattr(interpreter.GridExecutor, "__call__", _launched(mode, interpreter.GridExecutor))
+        patch.setattr("crossent._linear.device.GPUS", ("cpu",))
+        patch.setattr("crossent._linear.device.Later", Later)
+        patch.setattr("crossent._linear.products.add_wide_product", add_wide_product)
         with mode:
             yield mode

@@ -57,7 +57,7 @@ def backward(loss: torch.Tensor, leaf: torch.Tensor, mode: Any) -> torch.Tensor:
     return torch.autograd.grad(loss, leaf, g)[0]
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("reduction", ["mean", pytest.param("sum", marks=pytest.mark.slow), "none"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_loss_is_four_launches_and_its_gradient_one(options, reduction):
     if "denominator" in options and reduction != "mean":

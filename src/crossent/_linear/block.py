@@ -17,8 +17,10 @@ from .._call.canonical import Rows
 from .._definition import Array, namespace
 from .._statistics import asked, extras
 from ..backends import agnostic, cpu
+from . import device
 
 CACHED = 2**17  # elements of a block of rows that the definition works on at one time
+LARGE = 2**26  # the same on a GPU
 
 
 def chunk_loss_and_gradient(rows: Rows, scales: tuple[Any, Any], *, wanted: bool) -> tuple[Array, Array]:
@@ -26,20 +28,23 @@ def chunk_loss_and_gradient(rows: Rows, scales: tuple[Any, Any], *, wanted: bool
 
     If wanted, the derivative of Σ loss·scales[0] + lse²·scales[1] by the logits is written over them, over rows.x.
     """
-    if cpu.serves(rows):
-        return _by_kernel(rows, scales, wanted)
+    own = device.room(rows) or (cpu if cpu.serves(rows) else None)
+    if own is not None:
+        return _by_kernel(own, rows, scales, wanted)
     if not _on_host(rows.x):
         return _loss_and_gradient(rows, scales, wanted)
     parts = [_loss_and_gradient(block, scales, wanted, into) for block, into in _blocks(rows)]
     return tuple(_joined(rows.x, column) for column in zip(*parts, strict=True))
 
 
-def _by_kernel(rows: Rows, scales: Any, wanted: bool) -> tuple[Array, Array]:
-    """The same by the C++ room, in one pass over the chunk."""
+def _by_kernel(room: Any, rows: Rows, scales: Any, wanted: bool) -> tuple[Array, Array]:
+    """The same by the kernels of a room, in one pass over the chunk; whether the mean is empty is asked elsewhere."""
     if not wanted:
-        return cpu.cross_entropy(rows)
-    own = rows._replace(options=dataclasses.replace(rows.options, inplace=True))
-    return cpu.cross_entropy_with_gradient(own, lambda *_: scales)[:2]
+        loss: tuple[Array, Array] = room.cross_entropy(rows)
+        return loss
+    own = rows._replace(options=dataclasses.replace(rows.options, inplace=True, on_empty="nan"))
+    loss, square, _ = room.cross_entropy_with_gradient(own, lambda *_: scales)
+    return loss, square
 
 
 def _loss_and_gradient(rows: Rows, scales: Any, wanted: bool, into: Array = None) -> tuple[Array, Array]:
@@ -56,7 +61,7 @@ def _loss_and_gradient(rows: Rows, scales: Any, wanted: bool, into: Array = None
 def chunk_stats(rows: Rows) -> tuple[Array, ...]:
     """(lse, entropy, argmax, confidence, log-probability of the target or None) of each row of a chunk, and extras."""
     if not _on_host(rows.x):
-        return (*_stats(rows), *_extras(rows))
+        return (*_stats(rows, device.room(rows) or agnostic), *_extras(rows))
     own = _stats(rows, cpu) if cpu.serves(rows) else ()
     if own and not asked(rows):
         return own
@@ -80,7 +85,7 @@ def _extras(rows: Rows) -> tuple[Array, ...]:
 
 def _on_host(x: Array) -> bool:
     """Whether NumPy can look at x's memory."""
-    return is_numpy(x) or x.device.type == "cpu"
+    return is_numpy(x) or (x.device.type == "cpu" and not device.on_gpu(x))
 
 
 def _joined(like: Array, column: Any) -> Array:
@@ -102,7 +107,7 @@ def cut(rows: Rows, block: slice) -> Rows:
 def blocks(rows: Rows) -> list[slice]:
     """The rows of a chunk in blocks that stay in the processor's cache."""
     count, classes = rows.x.shape
-    step = max(1, CACHED // classes)
+    step = max(1, (CACHED if _on_host(rows.x) else LARGE) // classes)
     return [slice(start, start + step) for start in range(0, count, step)]
 
 

@@ -1,8 +1,8 @@
 """A linear loss chunk by chunk: the logits of some rows at a time, overwritten by their gradient, then the products.
 
 The divisor of a mean is known from the targets and the weights alone, so the gradient of a chunk is final when it is
-formed. Rows that do not count cost no product on a CPU: they are left out. Elsewhere the host would have to wait to
-know their number, so they are selected away.
+formed. Rows that do not count cost no product: they are left out; on a GPU see `device`. Where their number cannot be
+known (a graph is recorded, another device) they are selected away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from .._call.arrays import dtype_name, is_torch, readable, values
 from .._call.canonical import Layer, Rows
 from .._definition import Array, namespace
-from . import products
+from . import device, products
 
 BUDGET = 48 * 2**20  # bytes of logits at one time
 NARROW = 28 * 2**20  # the same of sixteen bits, where the sum of the weight's gradient takes twice that gradient's own
@@ -36,10 +36,17 @@ def chunk_rows(layer: Layer, count: int) -> int:
     if layer.rows.options.chunk_size is not None:
         return layer.rows.options.chunk_size
     size = layer.dtype.itemsize
-    most: int = max((NARROW if size < 4 else BUDGET) // (layer.classes * size), FEWEST)
+    most: int = max(_budget(layer) // (layer.classes * size), FEWEST)
     most = min(most, MOST) if dtype_name(layer.dtype) == "float16" else most
     even: int = math.ceil(count / max(1, math.ceil(count / most)))
     return max(1, min(most, -(-even // 16) * 16))
+
+
+def _budget(layer: Layer) -> int:
+    """The bytes of logits at one time."""
+    if device.on_gpu(layer.x):
+        return device.BUDGET
+    return NARROW if layer.dtype.itemsize < 4 else BUDGET
 
 
 def active(counts: Array) -> Array:
@@ -86,15 +93,18 @@ def walk(layer: Layer, visit: Visit, wanted: Wanted, counts: Array, *, every_row
     `counts` says which rows have a gradient; the others are not even looked at unless `every_row`.
     """
     batch = tuple(layer.x.shape[:-1])
-    index = None if every_row else active(counts)
+    index, number = (None, None) if every_row else _places(counts)
     count = math.prod(batch) if index is None else int(index.shape[0])
     weight, bias = (None if part is None else products.cast(part, layer.dtype) for part in (layer.weight, layer.bias))
-    totals = _totals(layer, math.prod(batch), wanted, whole=index is None, some=count > 0)
     pick, chunk = _picker(layer.x, batch), _chunk_of(layer)
-    mask = None if counts is None or index is not None else counts.reshape(-1)
+    mask = None if counts is None or (index is not None and number is None) else counts.reshape(-1)
     size = chunk_rows(layer, count)
+    alone = device.on_gpu(layer.x) and count <= size
+    totals = _totals(layer, math.prod(batch), wanted, whole=index is None, some=count > 0, alone=alone)
     memory = products.buffer(layer.x, (min(size, count), layer.classes), layer.dtype, kept=layer.dtype.itemsize >= 4)
     for start in range(0, count, size):
+        if start and number is not None and start >= number.value():
+            break
         place = slice(start, start + size) if index is None else index[start : start + size]
         x = products.cast(pick(place), layer.dtype)
         z = memory[: x.shape[0]]
@@ -106,10 +116,19 @@ def walk(layer: Layer, visit: Visit, wanted: Wanted, counts: Array, *, every_row
     return totals
 
 
-def _totals(layer: Layer, count: int, wanted: Wanted, *, whole: bool, some: bool) -> Gradients:
-    """Memory for the gradients: by x in the dtype of the products, summed over chunks in that of the sums."""
+def _places(counts: Array) -> tuple[Array, Any]:
+    """(the places of the rows to be taken, how many of them count): the number None where all do."""
+    later = device.ordered(counts)
+    return (active(counts), None) if later is None else later
+
+
+def _totals(layer: Layer, count: int, wanted: Wanted, *, whole: bool, some: bool, alone: bool) -> Gradients:
+    """Memory for the gradients: by x in the dtype of the products, summed over chunks in that of the sums.
+
+    Of one chunk `alone` on a GPU, whose products are summed in float32, the weight's is rounded once, as it is formed.
+    """
     shapes = ((count, layer.x.shape[-1]), layer.weight.shape, (layer.classes,))
-    dtypes = (layer.dtype, layer.rows.sum_dtype, layer.rows.sum_dtype)
+    dtypes = (layer.dtype, layer.dtype if alone else layer.rows.sum_dtype, layer.rows.sum_dtype)
     zero = (not whole, not some, True)
     made = zip(shapes, dtypes, zero, wanted, strict=True)
     return tuple(products.buffer(layer.x, s, d, zero=z) if w else None for s, d, z, w in made)  # type: ignore[return-value]

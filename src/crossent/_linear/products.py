@@ -14,6 +14,7 @@ import numpy as np
 from .._call.arrays import is_torch
 from .._definition import Array, namespace
 from ..backends import cpu
+from . import device
 
 BLOCK = 4096  # classes whose products lie beside the sum at one time
 
@@ -21,7 +22,7 @@ BLOCK = 4096  # classes whose products lie beside the sum at one time
 def buffer(like: Array, shape: tuple[int, ...], dtype: Any, *, zero: bool = False, kept: bool = True) -> Array:
     """Memory in the library of an array, on its device; huge pages unless `zero` or not `kept` for the next call."""
     if is_torch(like):
-        if zero or not kept or like.device.type != "cpu":
+        if zero or not kept or like.device.type != "cpu" or device.on_gpu(like):
             return (like.new_zeros if zero else like.new_empty)(shape, dtype=dtype)
         return cpu.empty_like(like.new_empty((), dtype=dtype).expand(shape))
     if zero or not kept:
@@ -69,15 +70,25 @@ def add_weight_gradient(total: Array, z: Array, x: Array, *, first: bool) -> Non
     if is_torch(z) and total.dtype == z.dtype:
         sys.modules["torch"].addmm(total, z.t(), x, beta=0 if first else 1, out=total)
         return
-    wide = {"out_dtype": total.dtype} if is_torch(z) and z.device.type == "cuda" else {}
-    step = len(total) if wide else BLOCK
-    for start in range(0, len(total), step):
-        block = slice(start, start + step)
-        part = sys.modules["torch"].mm(z[:, block].t(), x, **wide) if is_torch(z) else _numpy_product(z[:, block].T, x)
+    if device.on_gpu(z):
+        add_wide_product(total, z.t(), x, first=first)
+        return
+    for start in range(0, len(total), BLOCK):
+        block = slice(start, start + BLOCK)
+        part = sys.modules["torch"].mm(z[:, block].t(), x) if is_torch(z) else _numpy_product(z[:, block].T, x)
         if first:
             total[block] = part
         else:
             total[block] += part
+
+
+def add_wide_product(total: Array, a: Array, b: Array, *, first: bool) -> None:
+    """a·b of sixteen bits, added in float32 to a sum in float32 by the product itself; the first is written."""
+    torch = sys.modules["torch"]
+    if first:
+        torch.mm(a, b, out_dtype=total.dtype, out=total)
+    else:
+        torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
 
 
 def taken_out(z: Array, x: Array, y: Array, dtype: Any) -> Any:
@@ -86,7 +97,7 @@ def taken_out(z: Array, x: Array, y: Array, dtype: Any) -> Any:
     The numbers at the rows' own classes are by far the largest; their product is formed in `dtype`, that of the sums,
     so that what is rounded chunk by chunk is small. None where the product is not rounded.
     """
-    if not is_torch(z) or z.device.type != "cpu" or z.element_size() >= 4:
+    if not is_torch(z) or device.on_gpu(z) or z.device.type != "cpu" or z.element_size() >= 4:
         return None
     index = y.clamp(0, z.shape[1] - 1)[:, None]
     own = z.gather(1, index).to(dtype) * x.to(dtype)

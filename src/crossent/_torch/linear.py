@@ -237,13 +237,17 @@ def _times(ctx: Any, g: Array, layer: Layer) -> list[Array]:
     out: list[Array] = [None, None, None]
     for k, (part, like) in enumerate(zip(kept, (layer.x, layer.weight, layer.bias), strict=True)):
         if part is not None:
-            scaled = (part * g).to(part.dtype) if again else _scaled(part, g)
+            scaled = _scaled(part, g, own=not again)
             out[k] = scaled.to(like.dtype).reshape(like.shape)
     return out
 
 
-def _scaled(part: Array, g: Array) -> Array:
-    """The same in place; not touched for a cotangent that is seen to be 1."""
+def _scaled(part: Array, g: Array, *, own: bool) -> Array:
+    """A gradient times the cotangent, in its own memory if that may be; not touched for one that is 1."""
+    if ways.on_gpu(part) and not _batched(g):
+        return ways.gpu().product(part, g, own)
+    if not own:
+        return (part * g).to(part.dtype)
     return part if g.device.type == "cpu" and g.item() == 1 else part.mul_(g)
 
 

@@ -79,9 +79,11 @@ def _forward(*call: Any) -> Any:
     reduced = layer.rows.options.reduction != "none"
     with torch.autocast(layer.x.device.type, enabled=False):
         done = passes.forward(layer, wanted if reduced else (False, False, False))
-    if done.factor == 1:
-        return done.value, *_full(done.gradients, layer.x)
     wide = layer.rows.sum_dtype
+    if done.factor == 1:
+        by_x, by_weight, by_bias = done.gradients
+        by_weight = None if by_weight is None else by_weight.to(wide)  # as `_shapes` has it, of how many chunks ever
+        return done.value, *_full((by_x, by_weight, by_bias), layer.x)
     return done.value, *_full(
         [part if part is None else part.to(wide) / done.factor for part in done.gradients], layer.x
     )

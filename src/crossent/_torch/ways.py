@@ -40,11 +40,11 @@ def _has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def _gpu() -> ModuleType:
+def gpu() -> ModuleType:
     """The way of tensors on a GPU, imported when one is there."""
-    from . import gpu
+    from . import gpu as way
 
-    return gpu
+    return way
 
 
 def cross_entropy(rows: Rows) -> Array:
@@ -55,7 +55,7 @@ def cross_entropy(rows: Rows) -> Array:
         value: Tensor = _reduction.reduce_rows(rows, *compiled.cross_entropy(rows))
         return value
     if on_gpu(rows.x):
-        return _gpu().cross_entropy(rows)
+        return gpu().cross_entropy(rows)
     return cpu.cross_entropy(rows) if cpu.serves_rows(rows) else differentiable.cross_entropy(rows)
 
 
@@ -63,7 +63,7 @@ def cross_entropy_with_gradient(rows: Rows) -> tuple[Tensor, Tensor]:
     """The reduced loss and its derivative by x, in x's dtype, classes last."""
     rows = without_history(rows)
     if on_gpu(rows.x):
-        made: tuple[Tensor, Tensor] = _gpu().with_gradient(rows)
+        made: tuple[Tensor, Tensor] = gpu().with_gradient(rows)
         return made
     if cpu.serves_rows(rows):
         value, gradient = cpu.with_gradient(rows)
@@ -98,7 +98,7 @@ def _times(stored: Tensor, g: Tensor, own: bool, axis: int) -> Array:
     if is_one(g):
         return stored if own else stored.clone()
     if on_gpu(stored) and g.ndim == 0 and stored.is_contiguous():
-        return _gpu().product(stored, g, own)
+        return gpu().product(stored, g, own)
     return stored * along(g, stored, axis).to(stored.dtype)
 
 
@@ -111,21 +111,21 @@ def _only_once(x: Tensor) -> Array:
 def room(rows: Rows) -> ModuleType:
     """The room for what is no loss (softmax, statistics): kernels where nothing is differentiated."""
     if on_gpu(rows.x):
-        return _gpu()
+        return gpu()
     plain = cpu.serves(rows.x, rows.q, rows.weight, rows.sample_weight) and not cpu.wants_gradient(rows.x)
     return kernels if plain and kernels.serves(rows) else agnostic
 
 
 def nll(rows: Rows) -> Array:
     """−⟨q, log p⟩ of each row."""
-    loss: Tensor = _gpu().nll(rows) if on_gpu(rows.x) else agnostic.nll(rows)
+    loss: Tensor = gpu().nll(rows) if on_gpu(rows.x) else agnostic.nll(rows)
     return loss
 
 
 def binary_cross_entropy_with_logits(call: Elements) -> Array:
     """The reduced binary loss of canonical elements."""
     if on_gpu(call.x):
-        return _gpu().binary_cross_entropy_with_logits(call)
+        return gpu().binary_cross_entropy_with_logits(call)
     if cpu.serves_elements(call):
         return cpu.binary_cross_entropy_with_logits(call)
     return differentiable.binary_cross_entropy_with_logits(call)
@@ -137,7 +137,7 @@ def binary_with_gradient(call: Elements) -> tuple[Tensor, Tensor]:
     if not device and cpu.serves_elements(call):
         value, gradient = cpu.binary_with_gradient(call)
         return value, torch.as_tensor(gradient, dtype=call.x.dtype)
-    own: Any = _gpu() if device else agnostic
+    own: Any = gpu() if device else agnostic
     loss, slope = own.binary_cross_entropy_with_gradient(call)
     gradient = slope * _reduction.element_scale(loss, call.options)
     return _reduction.reduce_elements(loss, call.options, call.dtype), gradient.to(call.x.dtype)
