@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,14 @@ FILES = {
     "quote.csv": lambda path: path.write_text('a,b,y\n1,"2,u\n' + "1,2,v\n" * 10),
     "large.csv": lambda path: path.write_text(big(lambda i: (i + 1) * 1e300)),
     "largest.csv": lambda path: path.write_text(big(lambda i: 1.7e308 * (-1) ** i)),
-    "bomb.csv.gz": lambda path: path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 2_000_000)),
+    "utf32.csv": lambda path: path.write_bytes(TABLE.encode("utf-32-be")),
+    "zeros_only.csv": lambda path: path.write_bytes(bytes(300_000)),
+    "one_quote.csv": lambda path: path.write_text('"'),
+    "deep.jsonl": lambda path: path.write_text("[" * 100_000 + "]" * 100_000),
+    "lists.jsonl": lambda path: path.write_text("".join(f'{{"x": [1, 2], "y": {i % 2}}}\n' for i in range(20))),
+    "records.jsonl": lambda path: path.write_text("".join(f'{{"x": {{"a": 1}}, "y": {i % 2}}}\n' for i in range(20))),
+    "same_lists.parquet": lambda path: pd.DataFrame({"x": [[1, 2, 3]] * 20, "y": ["a", "b"] * 10}).to_parquet(path),
+    "structs.parquet": lambda path: pd.DataFrame({"x": [{"a": 1}] * 20, "y": ["a", "b"] * 10}).to_parquet(path),
     "lists.parquet": lambda path: pd.DataFrame({"x": [[1, 2], [3]] * 10, "y": ["a", "b"] * 10}).to_parquet(path),
     "list_labels.parquet": lambda path: pd.DataFrame({"x": [1, 2] * 10, "y": [["a"], ["b"]] * 10}).to_parquet(path),
     "bytes.parquet": lambda path: pd.DataFrame({"x": [b"\xff", b"b"] * 10, "y": ["a", "b"] * 10}).to_parquet(path),
@@ -64,6 +73,7 @@ FILES = {
 }
 WORKS = {
     "utf16.csv",
+    "utf32.csv",
     "nul.csv",
     "controls.csv",
     "long.npz",
@@ -114,15 +124,75 @@ def check(words, folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes, devices and names as Unix has them")
 @pytest.mark.parametrize("name", FILES, ids=ascii)
-def test_hostile_files(here, run_folder, name, monkeypatch):
-    if name == "bomb.csv.gz":
-        monkeypatch.setattr(opened, "most_bytes", lambda: 1_000_000)
+def test_hostile_files(here, run_folder, name):
     FILES[name](here / name)
     result = check(["train", name, *QUICK], here)
     assert (result.exit_code == 0) == (name in WORKS), result.stderr
     if result.exit_code == 0:
         assert runs.load(next((here / "runs").iterdir())).classes
     check(["predict", run_folder, name, "--out", "p.csv"], here)
+
+
+def packed(path, names, contents):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in zip(names, contents, strict=True):
+            archive.writestr(name, content)
+
+
+def workbook(path, change):
+    """A workbook of 20 rows, its parts changed."""
+    pd.DataFrame({"a": range(20), "y": ["u", "v"] * 10}).to_excel(path, index=False)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    change(parts)
+    packed(path, parts, parts.values())
+
+
+def far_cells(parts):
+    rows = b"".join(b'<row r="%d"><c r="XFD%d"><v>1</v></c></row>' % (i, i) for i in range(30, 60))
+    sheet = "xl/worksheets/sheet1.xml"
+    plain = re.sub(rb"<dimension[^>]*>", b"", parts[sheet])  # it would bound the sheet
+    parts[sheet] = plain.replace(b"</sheetData>", rows + b"</sheetData>")
+
+
+def many_texts(parts):
+    parts["xl/more.xml"] = b"<si><t>aaaa</t></si>" * 50_000
+
+
+def sparse(path):
+    names = "".join(f"@attribute a{i} numeric\n" for i in range(300))
+    rows = "".join(f"{{300 {'uv'[i % 2]}}}\n" for i in range(300))
+    path.write_text(f"@relation r\n{names}@attribute y {{u,v}}\n@data\n{rows}")
+
+
+LONG = pd.DataFrame({"x": range(1000), "y": ["u" * 10_000] * 1000})
+BOMBS = {  # each of less than a megabyte, of which a table of many would be made
+    "rows.csv.gz": lambda path: path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 2_000_000)),
+    "rows.zip": lambda path: packed(path, ["a.csv"], ["a,b\n" + "1,2\n" * 2_000_000]),
+    "cells.csv": lambda path: path.write_text("a,b\n" + "1,2\n" * 30_000),
+    "blanks.txt": lambda path: path.write_text("a  b\n" + "1  2\n" * 30_000),
+    "keys.jsonl": lambda path: path.write_text("".join(f'{{"a{i}": 1, "y": {i % 2}}}\n' for i in range(300))),
+    "keys.json": lambda path: path.write_text("[" + ",".join(f'{{"a{i}": 1}}' for i in range(300)) + "]"),
+    "sparse.arff": sparse,
+    "far.xlsx": lambda path: workbook(path, far_cells),
+    "texts.xlsx": lambda path: workbook(path, many_texts),
+    "rows.parquet": lambda path: pd.DataFrame({"x": [1.0] * 200_000, "y": ["u"] * 200_000}).to_parquet(path),
+    "texts.parquet": LONG.to_parquet,
+    "bytes.parquet": lambda path: LONG.assign(y=b"u" * 10_000).to_parquet(path),
+    "rows.feather": lambda path: pd.DataFrame({"x": [1.0] * 200_000}).to_feather(path, compression="zstd"),
+    "categories.feather": lambda path: LONG.astype({"y": "category"}).to_feather(path),
+    "x.npz": lambda path: np.savez_compressed(path, x=np.zeros((200_000, 1)), y=np.zeros(200_000)),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_files_that_unpack_to_more_than_fits(here, name, monkeypatch):
+    BOMBS[name](here / name)
+    assert (here / name).stat().st_size < 1_000_000
+    monkeypatch.setattr(opened, "most_bytes", lambda: 1_000_000)
+    result = check(["train", name, *QUICK], here)
+    assert result.exit_code == 2
+    assert f"{name} holds more than 0.0 GiB, a quarter of this machine's memory" in result.stderr
 
 
 @pytest.mark.parametrize(

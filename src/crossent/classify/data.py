@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "encode", "load", "load_for_prediction", "named_list", "split"]
 
 TARGET_NAMES = ("target", "label", "class", "y")
+NESTED = (list, tuple, dict, set, np.ndarray)
 MOST_FLOAT_CLASSES = 20  # more distinct fractions than this are measurements, not classes
 MOST_NUMBER_CLASSES = 100  # more distinct whole numbers than this, each seldom, are measurements too
 
@@ -223,6 +224,7 @@ def _labelled(
     features, raw = _as_words(table, text), None if table.labels is None else pd.Series(table.labels)
     if raw is None and target in features.columns:
         raw, features = features[target], features.drop(columns=target)
+    features = _flat(name, features, refuse=not keep_unlabelled)
     test = _labelled(source, table.test, target, text) if table.test else None
     dataset = Dataset(name, features, None, target, table.picture_shape, test)
     if raw is None:
@@ -238,6 +240,20 @@ def _labelled(
         return dataset
     note = f"{int((~known).sum())} rows without a label in {target!r} left out"
     return replace(dataset.rows(np.flatnonzero(known)), test=test, notes=(*notes, note))
+
+
+def _flat(name: str, features: pd.DataFrame, refuse: bool) -> pd.DataFrame:
+    """The columns, one value a cell: lists and records within cells are refused, or written as text."""
+    objects = [column for column, dtype in features.dtypes.items() if dtype == "object"]
+    nested = [
+        column for column in objects if any(issubclass(kind, NESTED) for kind in set(map(type, features[column])))
+    ]
+    if nested and refuse:
+        raise DataError(
+            f"{name}: column {nested[0]!r} holds lists or records; a column for each of their values is needed, or "
+            f"--drop {nested[0]!r} leaves it out"
+        )
+    return features.assign(**{column: features[column].map(str) for column in nested}) if nested else features
 
 
 def _padded(cells: Sequence[Any], target: str) -> tuple[str, ...]:

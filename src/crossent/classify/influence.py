@@ -97,13 +97,25 @@ def _losses(probabilities: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) ->
 
 
 def dependence(
-    probabilities: Probabilities, transformer: ColumnTransformer, features: pd.DataFrame, name: str, kind: str
+    probabilities: Probabilities,
+    transformer: ColumnTransformer,
+    features: pd.DataFrame,
+    x: Array,
+    name: str,
+    kind: str,
 ) -> Dependence | None:
     """The mean prediction over the rows if all had the same value in a column, for values that it has.
 
+    Args:
+        probabilities: of the network's inputs.
+        transformer: from the table to these inputs.
+        features: the rows as they were read.
+        x: their inputs.
+        name: of the column.
+        kind: of it; only numbers and text have values to go through.
+
     Source: Friedman, "Greedy Function Approximation: A Gradient Boosting Machine", 2001, section 8.2.
     """
-    rows = features.iloc[: MOST_ROWS // 4]
     if kind == "numbers":
         known = as_numbers(features[name]).dropna().to_numpy()
         values: list[Any] = np.unique(np.quantile(known, np.linspace(0.02, 0.98, MOST_STEPS))).tolist()
@@ -113,10 +125,13 @@ def dependence(
         return None
     if len(values) < 2:
         return None
-    means = [
-        probabilities(preprocessing.transform(transformer, rows.assign(**{name: value}))).mean(axis=0)
-        for value in values
-    ]
+    inputs = inputs_of(transformer)[name]
+    told = features.iloc[np.arange(len(values)) % len(features)].assign(**{name: values})  # other columns: whatever
+    means = []
+    for row in preprocessing.transform(transformer, told)[:, inputs]:
+        rows = x[: MOST_ROWS // 4].copy()
+        rows[:, inputs] = row
+        means.append(probabilities(rows).mean(axis=0))
     return Dependence(name, values, np.array(means))
 
 

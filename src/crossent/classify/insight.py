@@ -75,7 +75,7 @@ def look(
         return Insight(others)
     found = importance(probabilities, transformer, x_held_out, y_held_out, seed)
     curves = [
-        dependence(probabilities, transformer, features, column.name, kinds[column.name])
+        dependence(probabilities, transformer, features, x_held_out, column.name, kinds[column.name])
         for column in found[:MOST_DEPENDENCES]
     ]
     return Insight(others, found, [curve for curve in curves if curve is not None])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from crossent.errors import DataError
 
 from .opened import Opened, read_bytes, require_room, unpacked
-from .table import Table, one_line
+from .table import Table, not_a, one_line
 
 __all__ = ["BUILT_IN", "read_built_in", "read_idx", "read_idx_folder", "read_npz"]
 
@@ -39,10 +39,10 @@ def read_npz(file: Opened) -> Table:
     path = file.path
     try:
         with np.load(file.stream(), allow_pickle=False) as archive:
-            require_room(sum(member.file_size for member in archive.zip.infolist()))
+            require_room(path, sum(member.file_size for member in archive.zip.infolist()))
             arrays = {name.lower(): archive[name] for name in archive.files}
     except Exception as error:  # zip, zlib, struct and NumPy's header parser each have their own
-        raise DataError(f"{path} is not an NPZ file of plain arrays: {one_line(error)}") from error
+        raise not_a(path, "an NPZ file of plain arrays", error) from error
     if "x_train" in arrays:
         test = _from_arrays(path, arrays, "_test") if "x_test" in arrays else None
         return _from_arrays(path, arrays, "_train", test)
@@ -123,7 +123,7 @@ def read_idx(path: Path) -> Array:
     data = read_bytes(path)
     if data[:2] == b"\x1f\x8b":
         try:
-            data = unpacked("gzip", data)
+            data = unpacked(path, "gzip", data)
         except (EOFError, OSError, zlib.error) as error:
             raise DataError(f"{path} is a damaged gzip file: {one_line(error)}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_DTYPES or len(data) < 4 + 4 * data[3]:

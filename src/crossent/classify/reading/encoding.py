@@ -30,14 +30,15 @@ def decode(file: Opened, encoding: str | None) -> tuple[str, list[str]]:
         DataError: the text is not in the encoding that was given or found.
     """
     mark = next((name for mark, name in MARKS if file.data.startswith(mark)), None)
-    wide = None if encoding or mark else _utf_16_without_mark(file.data)
+    wide = None if encoding or mark else _utf_without_mark(file.data)
     found = encoding or mark or wide or ("utf-8" if _is_utf_8(file.data) else None)
     notes = []
     if found is None:
         found = _detect(file)
         notes = [f"encoding: {found}, guessed, since the text is not UTF-8 (--encoding chooses another)"]
     elif wide:
-        notes = [f"encoding: {wide.upper()}, guessed, since every other byte is 0 (--encoding chooses another)"]
+        zeros = "every other byte is" if wide.startswith("utf-16") else "three of four bytes are"
+        notes = [f"encoding: {wide.upper()}, guessed, since {zeros} 0 (--encoding chooses another)"]
     elif mark is not None and encoding is None and mark != "utf-8-sig":
         notes = [f"encoding: {found.upper()}, by its byte order mark"]
     try:
@@ -51,11 +52,18 @@ def decode(file: Opened, encoding: str | None) -> tuple[str, list[str]]:
         ) from error
 
 
-def _utf_16_without_mark(data: bytes) -> str | None:
-    """UTF-16 of mostly Latin text: every other byte is 0."""
+def _utf_without_mark(data: bytes) -> str | None:
+    """UTF-16 or UTF-32 of mostly Latin text: every other byte is 0, or three of four."""
     sample = data[:SAMPLE]
-    first, second = sample[0::2].count(0), sample[1::2].count(0)
-    if max(first, second) * 4 < len(sample) or min(first, second) * 10 > max(first, second):
+    zeros = [sample[place::4].count(0) * 4 / max(len(sample), 1) for place in range(4)]
+    if min(zeros) > 0.1:
+        return None  # zeros everywhere are no text
+    if min(zeros[1:]) > 0.9:
+        return "utf-32-le"
+    if min(zeros[:3]) > 0.9:
+        return "utf-32-be"
+    first, second = (zeros[0] + zeros[2]) / 2, (zeros[1] + zeros[3]) / 2
+    if max(first, second) < 0.5 or min(first, second) * 10 > max(first, second):
         return None
     return "utf-16-le" if second > first else "utf-16-be"
 

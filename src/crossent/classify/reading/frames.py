@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crossent.errors import DataError, MissingDependencyError
@@ -12,22 +13,56 @@ from crossent.errors import DataError, MissingDependencyError
 from .encoding import decode
 from .header import has_header
 from .layout import NO_NAMES
-from .opened import Opened
+from .opened import Opened, require_cells, require_room
 from .options import ReadingOptions
-from .table import Table, is_missing, named, one_line
+from .table import Table, is_missing, named, not_a, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+NUMBER = 8  # bytes of a number, or of a reference to a text
+OF_TEXT, OF_XML = 4, 4  # times the text, or a workbook's XML, is what its cells take
 
 __all__ = ["read_arff", "read_arrow", "read_excel", "read_json", "read_parquet"]
 
 
 def read_parquet(file: Opened) -> Table:
     """A Parquet file; its index, where pandas stored one, is left out."""
+    return _from_arrow(file, "a Parquet", lambda: _unpacked_parquet(file))
+
+
+def _unpacked_parquet(file: Opened) -> pa.Table:
+    """The table, its texts as a dictionary until their length is known: ten kilobytes may be four gigabytes of text."""
+    import pyarrow as pa
     from pyarrow import parquet
 
-    return _from_arrow(file, "a Parquet", lambda: parquet.read_table(file.stream()))
+    with parquet.ParquetFile(file.stream()) as opened:
+        known, schema = opened.metadata, opened.schema_arrow
+        require_cells(file.path, known.num_rows, known.num_columns, NUMBER)
+        groups = (known.row_group(place) for place in range(known.num_row_groups))
+        require_room(
+            file.path,
+            sum(group.column(place).total_uncompressed_size for group in groups for place in range(group.num_columns)),
+        )
+    kinds = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+    texts = [field.name for field in schema if field.type in kinds]
+    table = parquet.read_table(file.stream(), read_dictionary=texts)
+    require_room(file.path, OF_TEXT * sum(map(_bytes_of_texts, table.columns)))
+    return table.cast(pa.schema([field.with_nullable(True) for field in schema]))
+
+
+def _bytes_of_texts(column: pa.ChunkedArray) -> int:
+    """How long the texts of a column are that is held as a dictionary."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    return sum(
+        compute.sum(compute.binary_length(chunk.dictionary).cast("int64").take(chunk.indices)).as_py() or 0
+        for chunk in column.chunks
+    )
 
 
 def read_arrow(file: Opened) -> Table:
@@ -36,8 +71,12 @@ def read_arrow(file: Opened) -> Table:
 
     def table() -> pa.Table:
         if file.data.startswith((b"ARROW1", b"FEA1")):
-            return feather.read_table(file.stream())
-        return ipc.open_stream(file.stream()).read_all()
+            table = feather.read_table(file.stream())
+        else:
+            table = ipc.open_stream(file.stream()).read_all()
+        require_cells(file.path, table.num_rows, table.num_columns, NUMBER)
+        require_room(file.path, OF_TEXT * sum(map(_bytes_of_texts, table.columns)))
+        return table
 
     return _from_arrow(file, "an Arrow", table)
 
@@ -49,7 +88,7 @@ def _from_arrow(file: Opened, kind: str, read: Callable[[], pa.Table]) -> Table:
         columns = _as_text(table.to_pandas(ignore_metadata=True))
         columns.select_dtypes(exclude="number").to_numpy()  # text that is not UTF-8 shows when it is looked at
     except Exception as error:  # pyarrow has a dozen kinds for a damaged file
-        raise DataError(f"{file.path} is not {kind} file: {one_line(error)}") from error
+        raise not_a(file.path, f"{kind} file", error) from error
 
     def written(place: int) -> list[Any]:
         import pyarrow as pa
@@ -77,15 +116,31 @@ def read_excel(file: Opened, options: ReadingOptions) -> Table:
     except ImportError as error:
         raise MissingDependencyError(f"{file.path} needs openpyxl: install the extra crossent[excel]") from error
     try:
+        with zipfile.ZipFile(file.stream()) as archive:
+            require_room(file.path, OF_XML * sum(member.file_size for member in archive.infolist()))
         book = load_workbook(file.stream(), read_only=True, data_only=True)
-        sheets = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
+        sheets = {sheet.title: _rows_of(file, sheet) for sheet in book.worksheets}
     except Exception as error:  # of zip, XML and openpyxl itself
-        raise DataError(f"{file.path} is not an Excel workbook: {one_line(error)}") from error
+        raise not_a(file.path, "an Excel workbook", error) from error
     title, rows = next(((title, rows) for title, rows in sheets.items() if _filled(rows)), ("", []))
     if not rows:
         raise DataError(f"{file.path} is empty; a header line and at least two rows are needed")
     notes = [f"sheet {title!r}, the first of {len(sheets)}"] if len(sheets) > 1 else []
     return _from_cells(file, _filled(rows), options, notes)
+
+
+def _rows_of(file: Opened, sheet: Any) -> list[Sequence[Any]]:
+    """A sheet's rows, each to its last cell that holds something: a cell far out fills no row before it."""
+    rows: list[Sequence[Any]] = []
+    width = filled = 0
+    for row in sheet.iter_rows(values_only=True):
+        used = len(row)
+        while used and row[used - 1] is None:
+            used -= 1
+        rows.append(row[:used])
+        width, filled = max(width, used), filled + bool(used)
+        require_cells(file.path, filled, width, NUMBER)
+    return rows
 
 
 def _filled(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
@@ -120,6 +175,7 @@ def _from_objects(
     """A table of Python's own objects; the words that stand for a missing value are none."""
     import pandas as pd
 
+    require_cells(file.path, len(rows), len(names))
     missing = set(options.missing)
     cells = [[None if is_missing(cell) or str(cell).strip() in missing else cell for cell in row] for row in rows]
     objects = pd.DataFrame(cells, columns=range(len(names)), dtype=object)
@@ -137,7 +193,7 @@ def read_json(file: Opened, options: ReadingOptions) -> Table:
             continue
         try:
             found = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{file.path} is not JSON with a record a line: line {number}: {one_line(error)}"
             ) from error
@@ -147,6 +203,7 @@ def read_json(file: Opened, options: ReadingOptions) -> Table:
         shown = f"record {wrong} is {str(records[wrong - 1])[:40]!r}" if wrong else "it is empty"
         raise DataError(f'{file.path}: {shown}; records such as {{"size": 1.5, "label": "rose"}} are needed')
     names = list(dict.fromkeys(name for record in records for name in record))
+    require_cells(file.path, len(records), len(names))
     return _from_objects(file, names, [[record.get(name) for name in names] for record in records], options, notes)
 
 
@@ -158,8 +215,18 @@ def read_arff(file: Opened, options: ReadingOptions) -> Table:
         raise MissingDependencyError(f"{file.path} needs liac-arff: install the extra crossent[arff]") from error
     text, notes = decode(file, options.encoding)
     try:
-        content = arff.load(io.StringIO(text))
+        content = arff.load(io.StringIO(text), return_type=arff.DENSE_GEN)
+        rows = _counted(file, content["data"], len(content["attributes"]))
     except Exception as error:  # of many kinds
-        raise DataError(f"{file.path} is not an ARFF file: {one_line(error)}") from error
+        raise not_a(file.path, "an ARFF file", error) from error
     names = [name for name, _ in content["attributes"]]
-    return _from_objects(file, names, content["data"], options, notes)
+    return _from_objects(file, names, rows, options, notes)
+
+
+def _counted(file: Opened, rows: Iterable[list[Any]], columns: int) -> list[list[Any]]:
+    """The rows, as long as there is room for them: sparse ones are short in the file alone."""
+    kept: list[list[Any]] = []
+    for row in rows:
+        kept.append(row)
+        require_cells(file.path, len(kept), columns)
+    return kept

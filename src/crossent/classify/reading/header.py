@@ -24,11 +24,13 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     if len(rows) < 2:
         return True
     first = [cell.strip() for cell in rows[0]]
-    if _are_places(first):
-        return True
-    if all(number_of(cell) is not None or not cell for cell in first):
-        return False
     below = [[row[index].strip() for row in rows[1:] if len(row) > index] for index in range(len(first))]
+    numbers = all(number_of(cell) is not None or not cell for cell in first)
+    again = any(cell in cells and number_of(cell) is not None for cell, cells in zip(first, below, strict=True))
+    if _are_places(first) and (numbers or not again):
+        return True
+    if numbers:
+        return False
     rising = _rise(first)
     votes = [_vote(cell, cells, rising) for cell, cells in zip(first, below, strict=True)]
     if votes.count("word above numbers"):

@@ -57,7 +57,10 @@ class _Trial:
 
 
 def find_layout(text: str, options: ReadingOptions) -> Layout:
-    """Find how a text is laid out: the separator is the one that gives every row the same number of columns."""
+    """Find how a text is laid out: the separator is the one that gives every row the same number of columns.
+
+    Where no row can be read there are 0 columns.
+    """
     told = re.match(r"sep=(.)\r?\n", text[:10], re.IGNORECASE)
     separators: Sequence[str] = SEPARATORS
     if options.separator or told:
@@ -65,6 +68,8 @@ def find_layout(text: str, options: ReadingOptions) -> Layout:
     quotes = QUOTES if options.quote is None else (options.quote,)
     sample = text[: text.rfind("\n", 0, SAMPLE_CHARACTERS) + 1] if len(text) > SAMPLE_CHARACTERS else text
     best = _best([_try(sample, separator, quote, bool(told)) for quote in quotes for separator in separators])
+    if not best.rows:
+        return Layout(best.separator, best.quote, 0, None, 0)
     notes = [] if len(separators) == 1 or best.separator == "," else [f"separator: {NAMES[best.separator]}"]
     if options.quote is None and best.quote != '"':
         notes.append(f"quotes: {best.quote}" if best.quote else "quotes: none (a quotation mark is part of the text)")
@@ -110,7 +115,7 @@ def _best(trials: list[_Trial]) -> _Trial:
     """The separator and quote that give each row the same columns, two at least; else the most even ones."""
     apart = [trial for trial in trials if trial.columns > 1]
     if not apart:
-        return trials[0]
+        return next((trial for trial in trials if trial.rows), trials[0])
     if any(trial.separator != BLANKS and trial.fit > 0.9 for trial in apart):
         apart = [trial for trial in apart if trial.separator != BLANKS]  # words have blanks between them too
     best = max(trial.fit for trial in apart)

@@ -16,7 +16,7 @@ from typing import IO, Any
 from crossent._system import files
 from crossent.errors import DataError
 
-__all__ = ["Opened", "open_file"]
+__all__ = ["Opened", "open_file", "require_cells", "require_room"]
 
 KINDS = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".data", ".dat", ".test"), "text"),
@@ -30,6 +30,7 @@ KINDS = {
 MAGIC = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"FEA1", "arrow"))
 PACKED = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), (b"PK\x03\x04", "zip"))
 PIECE = 1 << 24  # read at a time
+CELL = 64  # bytes that a cell takes as an object of Python's
 UNPACK: dict[str, Callable[[IO[bytes]], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
 ENDINGS = {".gz", ".xz", ".bz2", ".zip"}
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
@@ -64,7 +65,7 @@ def open_file(path: Path) -> Opened:
     try:
         if packing == "zip":
             return Opened(path, *_only_member(path, data))
-        return Opened(path, inner, unpacked(packing, data))
+        return Opened(path, inner, unpacked(path, packing, data))
     except DAMAGE as error:
         raise DataError(f"{path} is a damaged {packing} file: {error}") from error
 
@@ -77,16 +78,16 @@ def read_bytes(path: Path) -> bytes:
     """
     files.regular_file(path)
     with path.open("rb") as file:
-        return read_bounded(file)
+        return read_bounded(path, file)
 
 
-def unpacked(packing: str, data: bytes) -> bytes:
+def unpacked(path: Path, packing: str, data: bytes) -> bytes:
     """The content of packed bytes, which may be a thousand times as many."""
     with UNPACK[packing](io.BytesIO(data)) as file:
-        return read_bounded(file)
+        return read_bounded(path, file)
 
 
-def read_bounded(file: IO[bytes]) -> bytes:
+def read_bounded(path: Path, file: IO[bytes]) -> bytes:
     """Read to the end, or to where the machine's memory would not hold what is made of it.
 
     Raises:
@@ -97,16 +98,22 @@ def read_bounded(file: IO[bytes]) -> bytes:
     while piece := file.read(PIECE):
         pieces.append(piece)
         size += len(piece)
-        require_room(size)
+        require_room(path, size)
     return b"".join(pieces)
 
 
-def require_room(size: int) -> None:
+def require_room(path: Path, size: int) -> None:
     """Raise a DataError for more bytes than the machine's memory has room for as a table."""
     if size > most_bytes():
         raise DataError(
-            f"it holds more than {most_bytes() / 2**30:.1f} GiB, a quarter of this machine's memory; give a part of it"
+            f"{path} holds more than {most_bytes() / 2**30:.1f} GiB, a quarter of this machine's memory; give a part "
+            "of it"
         )
+
+
+def require_cells(path: Path, rows: int, columns: int, each: int = CELL) -> None:
+    """Raise a DataError for a table that the memory has no room for, however few bytes the file has."""
+    require_room(path, rows * columns * each)
 
 
 def most_bytes() -> int:
@@ -131,7 +138,7 @@ def _only_member(path: Path, data: bytes) -> tuple[str, bytes]:
             shown = ", ".join(members[:5]) + (", …" if len(members) > 5 else "")
             raise DataError(f"{path} holds {len(members)} files ({shown or 'none'}); unpack it and give one of them")
         with archive.open(members[0]) as member:
-            return PurePosixPath(members[0]).name, read_bounded(member)
+            return PurePosixPath(members[0]).name, read_bounded(path, member)
 
 
 def _kind_of(path: Path, name: str, data: bytes) -> str:

@@ -68,7 +68,7 @@ class ReadingOptions:
             b"a".decode(self.encoding or "utf-8", "replace")
         except UnicodeError:
             pass  # one of text, which these bytes are not in
-        except LookupError:
+        except (LookupError, ValueError):
             raise OptionError(
                 f"--encoding {self.encoding!r} is not known to Python; utf-8, utf-16, cp1252, gb18030, … are"
             ) from None

@@ -17,7 +17,7 @@ from crossent.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "named", "one_line"]
+__all__ = ["Table", "named", "not_a", "one_line"]
 
 Array = npt.NDArray[Any]
 STORED_INDEX = "__index_level_0__"
@@ -77,6 +77,13 @@ def named(
 def one_line(error: Exception) -> str:
     """The first line of what a library says, or the error's name where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def not_a(path: Path, kind: str, error: Exception) -> DataError:
+    """What to raise where a library cannot read a file; what is said of the file already stays."""
+    if isinstance(error, DataError):
+        return error
+    return DataError(f"{path} is not {kind}: {one_line(error)}")
 
 
 def _picture_shape_of(columns: pd.DataFrame) -> tuple[int, int] | None:

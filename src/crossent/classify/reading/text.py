@@ -14,7 +14,7 @@ from crossent.errors import DataError
 from ..numbers import MISSING_WORDS, number_of
 from .encoding import decode
 from .layout import Layout, find_layout, rows_of
-from .opened import Opened
+from .opened import Opened, require_room
 from .options import BLANKS, ReadingOptions
 from .table import Table, named, one_line
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_text"]
 
+CELL = 20  # bytes that a cell takes; with the text and its copies it is four times that, as it is for the text's own
 DECIMAL_COMMA = re.compile(r"[+\-−]?(?:\d+|\d{1,3}(?:[. ]\d{3})+),\d+")
 DECIMAL_POINT = re.compile(r"[+\-−]?\d*\.\d+")
 THOUSANDS = re.compile(r"[+\-−]?\d{1,3}(?:,\d{3})+")
@@ -38,7 +39,10 @@ def read_text(file: Opened, options: ReadingOptions) -> Table:
     if not text.strip():
         raise DataError(f"{file.path} is empty; a header line and at least two rows are needed")
     layout = find_layout(text, options)
+    if layout.columns == 0:
+        raise DataError(f"{file.path} is not a table of text: no line of it can be read as a row")
     _refuse_missing_names(file, layout)
+    _require_room(file, text, layout)
     read = _reader(file, _without_lines(text, layout.skipped), layout, options)
     columns = read(decimal=options.decimal or ".")
     decimal = options.decimal or _decimal_of(columns, layout)
@@ -50,6 +54,12 @@ def read_text(file: Opened, options: ReadingOptions) -> Table:
     notes += [*layout.notes, *_short_rows(text, layout, columns)]
     names = layout.names or [f"column{place + 1}" for place in range(columns.shape[1])]
     return named(columns, names, file.path, lambda place: _cells(read, place), notes)
+
+
+def _require_room(file: Opened, text: str, layout: Layout) -> None:
+    """Refuse what would not fit: short cells take many times their length as a table."""
+    separator = " " if len(layout.separator) > 1 else layout.separator
+    require_room(file.path, len(file.data) + CELL * (text.count("\n") + text.count(separator)))
 
 
 def _without_lines(text: str, count: int) -> str:
@@ -67,16 +77,19 @@ def _reader(file: Opened, text: str, layout: Layout, options: ReadingOptions) ->
     import pandas as pd
 
     quotes: dict[str, Any] = {"quotechar": layout.quote} if layout.quote else {"quoting": csv.QUOTE_NONE}
+    kept = range(int(layout.row_names), layout.columns - int(layout.trailing))
+    data = text.encode()  # a StringIO would take four bytes a character
 
-    def read(**how: Any) -> pd.DataFrame:
+    def read(place: int | None = None, **how: Any) -> pd.DataFrame:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # values that it would leave out
                 columns = pd.read_csv(
-                    io.StringIO(text),
+                    io.BytesIO(data),
                     sep=layout.separator,
                     header=None if layout.names is None else 0,
                     names=list(range(layout.columns)),
+                    usecols=None if place is None else [kept[place]],
                     index_col=False,
                     skipinitialspace=True,
                     keep_default_na=False,
@@ -87,7 +100,7 @@ def _reader(file: Opened, text: str, layout: Layout, options: ReadingOptions) ->
                 )
         except Exception as error:  # of many kinds, by what the damaged text happens to look like
             raise DataError(f"{file.path} is not a table of text: {_explained(error, layout)}") from error
-        return columns.iloc[:, int(layout.row_names) : layout.columns - int(layout.trailing)]
+        return columns if place is not None else columns.iloc[:, kept.start : kept.stop]
 
     return read
 
@@ -120,7 +133,7 @@ def _refuse_missing_names(file: Opened, layout: Layout) -> None:
 
 def _cells(read: Callable[..., pd.DataFrame], place: int) -> list[Any]:
     """The cells of one column as text; only an empty one is missing."""
-    column = read(dtype=str).iloc[:, place]
+    column = read(place, dtype=str).iloc[:, 0]
     return list(column.astype(object).where(column.notna(), None))
 
 
