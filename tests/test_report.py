@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import http.server
 import io
 import re
+import threading
+import time
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from browsers import OFFLINE, needs_browser
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
 from crossent.classify import plots
@@ -191,6 +195,72 @@ def test_every_text_from_outside_is_escaped():
     for place in ("1", "column", "title", "command", "fact", "said", "source"):
         assert NASTY + place in shown
     assert "<script" not in page
+
+
+ATTACKS = (  # each would reach the address, or set a mark, if a page took it for more than text
+    '<script src="{url}1"></script><script>window.marked = 1</script>',
+    '<img src="{url}2" onerror="window.marked = 2">',
+    '"><svg onload="window.marked = 3"><image href="{url}3"/></svg>',
+    "</style><style>@import '{url}4'; body {{background: url({url}5)}}</style>",
+    '</title><meta http-equiv="refresh" content="0;url={url}6">',
+    '<base href="{url}7"><link rel="stylesheet" href="8">',
+    "' autofocus onfocus='window.marked = 4' style='background: url({url}9)",
+    '<iframe srcdoc="<script>parent.marked = 5</script>"></iframe><object data="{url}10"></object>',
+)
+
+
+@pytest.fixture
+def asked():
+    """An address on this machine, and what it was asked for."""
+    paths = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            paths.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", paths
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def opened(browser, path, page):
+    """Open a page in a browser that may reach this machine; the mark that a script of it has set, if one ran."""
+    path.write_text(page, encoding="utf-8")
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", {**OFFLINE, "offline": False})
+    browser.get(path.as_uri())
+    time.sleep(1)  # what loads or refreshes later
+    assert browser.current_url == path.as_uri()
+    return browser.execute_script("return window.marked || null")
+
+
+@needs_browser
+def test_hostile_names_run_nothing_and_ask_for_nothing(browser, tmp_path, asked):
+    url, paths = asked
+    attacks = [attack.format(url=url) for attack in ATTACKS]
+    assert opened(browser, tmp_path / "raw.html", f"<!doctype html><title>t</title>{attacks[0]}{attacks[1]}")
+    assert paths  # so the browser would
+    paths.clear()
+    logits, labels = outcome(200, len(attacks))
+    page = page_of(
+        evaluate(logits, labels, attacks, seed=0),
+        features=pd.DataFrame({attack: [attack] * 200 for attack in attacks}),
+        title="".join(attacks),
+        command="".join(attacks),
+        facts=[(attack, attack) for attack in attacks],
+        row_source=attacks[2],
+    )
+    assert opened(browser, tmp_path / "report.html", page) is None
+    assert paths == []
+    assert browser.execute_script("return document.body.innerText").count("window.marked = 2") > 4
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 2, 3)])
