@@ -49,10 +49,10 @@ EXPORTS = {
 }
 # Each module may import modules of its own level and of those below it.
 LEVELS = [
-    {"errors", "_definition", "_mistakes", "_mlx.namespace", "_torch", "_torch.state"},
+    {"errors", "_definition", "_mistakes", "_call.mlx", "_torch", "_torch.state"},
     {"_call", "_call.arrays", "_call.numbers", "_call.refused", "_functions", "_system"},
     {"_call.options"},
-    {"_call.canonical", "_torch.functions", "_jax", "_mlx", "_mlx.functions"},
+    {"_call.canonical", "_torch.functions", "_jax", "_mlx"},
     {"_reduction", "_door", "_door.axes", "_door.counted", "_door.targets", "_door.trainer"},
     {"_door.misuse"},
     {

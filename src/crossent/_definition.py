@@ -22,7 +22,7 @@ import array_api_compat
 
 Array = Any
 NAMESPACES: dict[type, Any] = {}  # of array types seen; a library with another spelling puts its own here
-NARROW = ("jax", "crossent._mlx")  # libraries without float64, or not always
+NARROW = ("jax", "crossent._call.mlx")  # libraries without float64, or not always
 HAVE_FLOAT64 = ("cpu", "cuda", "meta")  # torch's devices
 
 

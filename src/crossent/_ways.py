@@ -61,9 +61,9 @@ def rules(x: Array) -> Functions:
 
         return _jax
     if is_mlx(x):
-        from ._mlx import functions
+        from . import _mlx
 
-        return functions
+        return _mlx
     return _functions
 
 

@@ -44,9 +44,9 @@ def is_mlx(x: Array) -> bool:
     if type(x).__module__ != "mlx.core":
         return False
     if type(x) not in NAMESPACES:
-        from .._mlx import namespace as completed
+        from . import mlx
 
-        NAMESPACES[type(x)] = completed
+        NAMESPACES[type(x)] = mlx
     return True
 
 

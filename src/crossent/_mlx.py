@@ -7,9 +7,9 @@ from typing import Any
 
 import mlx.core as mx
 
-from .. import _definition as definition
-from .. import _functions
-from .._definition import Array
+from . import _definition as definition
+from . import _functions
+from ._definition import Array
 
 
 def _told(function: Callable[..., Array], slopes: Callable[..., tuple[Array, ...]]) -> Callable[..., Array]:
