@@ -90,7 +90,7 @@ def test_a_missing_library_is_named(bench, monkeypatch):
 
 def test_the_suite_of_gpus_is_called_where_there_is_a_gpu(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(command, "GPU_SCRIPT", tmp_path / "gpu.py")
+    monkeypatch.setattr(command, "GPU_SCRIPTS", tmp_path)
     assert bench("gpu", code=2).stderr == f"crossent: {command.NO_GPU_SUITE}\n"
     (tmp_path / "gpu.py").write_text("import sys\ndef main():\n    print(sys.argv)\n")
     assert "needs a GPU that torch can use" in bench("gpu", code=2).stderr
@@ -110,6 +110,12 @@ def test_a_picture_adds_sizes(tmp_path):
     plain, _ = suite.cases_of("cpu", suite.Options())
     drawn, _ = suite.cases_of("cpu", suite.Options(plot_file=tmp_path / "p.png"))
     assert len({case.size for case in drawn if case.family == plain[0].family}) >= 5
+
+
+def test_the_suites_that_are_scripts_are_among_the_commands(bench):
+    text = bench("--help").stdout
+    assert "gpu-linear" in text
+    assert "--quick" in bench("gpu", "--help").stdout
 
 
 @pytest.mark.parametrize("name", ["cpu", "softmax", "small", "memory", "linear"])

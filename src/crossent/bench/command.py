@@ -25,7 +25,7 @@ HELP = {
     "memory": "Peak memory beyond the inputs, each case in a process of its own.",
     "linear": "A linear layer with its cross-entropy: time against its matrix products, and peak memory.",
 }
-GPU_SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu.py"
+GPU_SCRIPTS = Path(__file__).parents[3] / "benchmarks"
 NO_GPU_SUITE = "the benchmark of GPUs is not in this build of crossent"
 
 
@@ -88,27 +88,36 @@ def distributed(arguments: tuple[str, ...]) -> None:
     command.main([*arguments], prog_name="crossent bench distributed", standalone_mode=False)
 
 
-@bench.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def gpu(arguments: tuple[str, ...]) -> None:
-    """The kernels on a GPU, against torch and what else is installed (`crossent bench gpu --help`)."""
-    main = _gpu_suite()
-    if not {"-h", "--help"}.intersection(arguments) and not _has_gpu():
-        raise MissingDependencyError(
-            "crossent bench gpu needs a GPU that torch can use; crossent info lists the devices"
-        )
-    sys.argv = ["crossent bench gpu", *arguments]
-    main()
+def _of_gpu(name: str, script: str, text: str) -> None:
+    """Add a command that runs one of the scripts for a GPU, with the arguments that the script takes."""
+
+    @bench.command(name, help=text, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def command(arguments: tuple[str, ...]) -> None:
+        main = _gpu_suite(script)
+        if not {"-h", "--help"}.intersection(arguments) and not _has_gpu():
+            raise MissingDependencyError(
+                f"crossent bench {name} needs a GPU that torch can use; crossent info lists the devices"
+            )
+        sys.argv = [f"crossent bench {name}", *arguments]
+        sys.exit(main())
 
 
-def _gpu_suite() -> Callable[[], object]:
-    """The main function of crossent.bench.gpu, or of benchmarks/gpu.py beside the source; it reads sys.argv."""
-    if importlib.util.find_spec("crossent.bench.gpu") is not None:
-        main: Callable[[], object] = importlib.import_module("crossent.bench.gpu").main
+GPU_HELP = "The kernels on a GPU, against torch and what else is installed (`crossent bench gpu --help`)."
+LINEAR_HELP = "A linear layer and its loss on a GPU, beside its three products (`crossent bench gpu-linear --help`)."
+_of_gpu("gpu", "gpu", GPU_HELP)
+_of_gpu("gpu-linear", "gpu_linear", LINEAR_HELP)
+
+
+def _gpu_suite(script: str) -> Callable[[], int]:
+    """The main function of crossent.bench.<script>, or of benchmarks/<script>.py; it reads sys.argv."""
+    if importlib.util.find_spec(f"crossent.bench.{script}") is not None:
+        main: Callable[[], int] = importlib.import_module(f"crossent.bench.{script}").main
         return main
-    if GPU_SCRIPT.is_file():
-        script: Callable[[], object] = runpy.run_path(str(GPU_SCRIPT))["main"]
-        return script
+    path = GPU_SCRIPTS / f"{script}.py"
+    if path.is_file():
+        found: Callable[[], int] = runpy.run_path(str(path))["main"]
+        return found
     raise MissingDependencyError(NO_GPU_SUITE)
 
 
