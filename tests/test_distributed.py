@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import signal
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,13 @@ def refusals(rank: int, world: int) -> None:
     with pytest.raises(crossent.errors.ClassIndexError):
         vocab_parallel_cross_entropy(x, y)
     torch.testing.assert_close(vocab_parallel_cross_entropy(x, whole["y"]), whole_loss())
+    if world == 2:  # a rank that comes late to a refused call is not out of step
+        time.sleep(6 * rank)
+        with pytest.raises(crossent.errors.OptionError if rank == 0 else crossent.errors.RankError, match="softcap"):
+            vocab_parallel_cross_entropy(x, whole["y"], softcap=-1.0 if rank == 0 else None)
+        torch.testing.assert_close(vocab_parallel_cross_entropy(x, whole["y"]), whole_loss())
+    with pytest.raises(crossent.errors.RankError, match="denominator of rank"):
+        vocab_parallel_cross_entropy(x, whole["y"], denominator=7.0 + (rank == world - 1))
     with pytest.raises(crossent.errors.OptionError, match=r"poly1_epsilon=1\.0 is not yet known here"):
         vocab_parallel_cross_entropy(x, whole["y"], poly1_epsilon=1.0)
     for more in ({"extra": True}, {"top_k": 2}):
@@ -588,3 +596,35 @@ def test_without_a_process_group() -> None:
         pytest.skip("a group is up")
     with pytest.raises(crossent.errors.OptionError, match="init_process_group"):
         vocab_parallel_cross_entropy(torch.zeros(2, 3), torch.tensor([0, 1]))
+
+
+def test_info_says_whether_a_process_group_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from crossent.cli import main
+
+    if distributed_c10d.is_initialized():
+        pytest.skip("a group is up")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    told = CliRunner().invoke(main, ["info"]).output
+    assert "process group     none is up (backends: gloo" in told
+    assert told.rstrip().endswith("torchrun: rank 1 of 4")
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        assert "process group     up: gloo, rank 0 of 1" in CliRunner().invoke(main, ["info"]).output
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_the_checks_see_the_loss(tmp_path: Path) -> None:
+    from crossent import checks
+
+    path = tmp_path / "step.py"
+    path.write_text(
+        "from crossent.distributed import vocab_parallel_cross_entropy as loss_of\n"
+        "import torch.nn.functional as F\n"
+        "def step(logits, labels):\n"
+        "    return loss_of(F.softmax(logits, dim=-1), labels)\n"
+    )
+    assert [finding.rule_id for finding in checks.lint(path)] == ["X001"]

@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import sys
 from typing import Any
@@ -110,3 +111,19 @@ def info() -> None:
 
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         click.echo(f"\ndevices\n  torch             cpu{''.join(f', {name}' for name in names)}")
+        click.echo(f"  process group     {_process_group()}")
+
+
+def _process_group() -> str:
+    """Whether a process group of torch is up, and what torchrun has told."""
+    from torch import distributed
+
+    if not distributed.is_available():
+        return "torch is built without torch.distributed"
+    if distributed.is_initialized():
+        rank, size = distributed.get_rank(), distributed.get_world_size()
+        return f"up: {distributed.get_backend()}, rank {rank} of {size}"
+    names = [name for name in ("gloo", "nccl", "mpi") if getattr(distributed, f"is_{name}_available")()]
+    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    started = "" if rank is None else f"; torchrun: rank {rank} of {size}"
+    return f"none is up (backends: {', '.join(names) or 'none'}){started}"

@@ -123,6 +123,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def group_store() -> object | None:
+    """The key-value store that the process group was made with; None where torch hides it."""
+    from torch.distributed import distributed_c10d
+
+    find = getattr(distributed_c10d, "_get_default_store", None)
+    return None if find is None else find()
+
+
 def outside_of_transforms() -> contextlib.AbstractContextManager[object]:
     """No transform of torch.func inside: of a batched backward pass the cotangents alone are batched."""
     try:

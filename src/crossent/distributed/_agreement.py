@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from .._torch.state import group_store
 from ..errors import OptionError, RankError
 
 
@@ -34,7 +36,8 @@ def collective(*names: str) -> Callable[..., Any]:
 
 all_gather = collective("all_gather_single", "all_gather_into_tensor")  # torch 2.13 and before
 reduce_scatter = collective("reduce_scatter_single", "reduce_scatter_tensor")
-PATIENCE = 5.0  # seconds for others to answer a rank that refuses its call
+# seconds that others have to answer a rank that refuses its call: those that come later are out of step
+PATIENCE = float(os.environ.get("CROSSENT_PATIENCE", "25"))
 SECONDS = 1.0  # between two looks at what the others say, while a collective is not through
 
 
@@ -66,7 +69,11 @@ def process_group(function: str, group: Any) -> Any:
 
 def _store() -> Any:
     """The store that the process group was made with."""
-    return distributed.distributed_c10d._get_default_store()
+    store = group_store()
+    if store is None:
+        text = f"torch {torch.__version__} hides the store of its process groups, through which the ranks agree"
+        raise OptionError(f"{text}: use torch 2.10 to 2.14")
+    return store
 
 
 def _key(group: Any, call: int, rank: int) -> str:

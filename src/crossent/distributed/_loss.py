@@ -40,7 +40,7 @@ def _alike(shard: Shard, headers: list[list[float]], bad: Tensor | None) -> None
             raise ClassIndexError(_shard.wrong_message(shard, bad) if own and bad is not None else text)
     for rank, (number, _) in enumerate(headers):
         if number != headers[0][0]:
-            text = f"target or sample_weight of rank {rank} is not that of rank 0 of the group"
+            text = f"target, sample_weight or denominator of rank {rank} is not that of rank 0 of the group"
             raise RankError(f"{text}: ranks that share the classes need the same rows, in one order — in {shard.call}")
 
 

@@ -190,9 +190,12 @@ def wrong_message(shard: Shard, bad: Tensor) -> str:
 
 
 def digest(shard: Shard) -> int:
-    """A number of what every rank has to have the same of: class indices and weights of the rows."""
+    """A number of what every rank has to have the same of: class indices and weights of the rows, the denominator."""
     total = 0
     for part in (shard.y, shard.rows.sample_weight):
         if part is not None and part.is_cpu:
             total = zlib.crc32(part.detach().contiguous().numpy().tobytes(), total)
+    given = shard.rows.options.denominator
+    if given is not None and getattr(given, "is_cpu", True):
+        total = zlib.crc32(repr(float(given)).encode(), total)
     return total % (1 << 20)

@@ -136,6 +136,7 @@ LOSSES = {
     "torch.nn.functional.kl_div": Loss("log_probabilities", True),
     "crossent.cross_entropy": Loss(*_CLASSES, framework="crossent"),
     "crossent.cross_entropy_with_grad": Loss(*_CLASSES, framework="crossent"),
+    "crossent.distributed.vocab_parallel_cross_entropy": Loss(*_CLASSES, framework="crossent"),
     "crossent.row_stats": Loss(*_CLASSES, framework="crossent"),
     "crossent.nll_loss": Loss("log_probabilities", False, (0, ("log_probs",)), framework="crossent"),
     "crossent.binary_cross_entropy": Loss("probabilities", True, (0, ("probs",)), framework="crossent"),
