@@ -124,6 +124,6 @@ def _process_group() -> str:
         rank, size = distributed.get_rank(), distributed.get_world_size()
         return f"up: {distributed.get_backend()}, rank {rank} of {size}"
     names = [name for name in ("gloo", "nccl", "mpi") if getattr(distributed, f"is_{name}_available")()]
-    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
-    started = "" if rank is None else f"; torchrun: rank {rank} of {size}"
+    told = os.environ.get("RANK")
+    started = "" if told is None else f"; torchrun: rank {told} of {os.environ.get('WORLD_SIZE')}"
     return f"none is up (backends: {', '.join(names) or 'none'}){started}"
