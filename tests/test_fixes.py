@@ -202,13 +202,8 @@ REFUSED = {
         BINARY + "loss_of = nn.BCELoss()\nloss = loss_of(model(x), t)\nother = loss_of(t, t)\n",
         "called with something else",
     ),
-    "a threshold that would stay": (
-        BINARY + "pred = model(x)\nloss = nn.BCELoss()(pred, t)\nhits = (pred >= 0.5) == t\n",
-        "after it the check finds X026",
-    ),
-    "a threshold in another function": (
-        BINARY + "loss = nn.BCELoss()(model(x), t)\n\n\ndef accuracy(net):\n    return (net(x) > 0.5).float()\n\n\n"
-        "hits = accuracy(model)\n",
+    "a rounding that would stay": (
+        BINARY + "pred = model(x)\nloss = nn.BCELoss()(pred, t)\nhits = torch.round(pred) == t\n",
         "after it the check finds X026",
     ),
     "a comment inside": (
@@ -239,6 +234,128 @@ def test_a_fix_that_is_asked_for_is_made_though_others_would_notice(tmp_path):
     after, made = fixed(tmp_path / "a.py", HEAD + DATA + body, unsafe=True)
     assert "return self.fc(x)" in after
     assert any(said in str(consumer) for consumer in made.applied[0].consumers)
+
+
+# Programs whose hits stay as they are when a threshold at 0.5 of a probability becomes one at 0 of a score.
+THRESHOLDS = {
+    "a comparison": BINARY + "pred = model(x)\nloss = nn.BCELoss()(pred, t)\nhits = (pred >= 0.5) == t\n",
+    "a method": BINARY + "pred = model(x)\nloss = nn.BCELoss()(pred, t)\nhits = pred.gt(0.5).float()\n",
+    "turned round": BINARY + "pred = model(x)\nloss = nn.BCELoss()(pred, t)\nhits = torch.where(0.5 < pred, 1, 0)\n",
+    "another function": (
+        BINARY + "loss = nn.BCELoss()(model(x), t)\n\n\ndef accuracy(net):\n    return (net(x) > 0.5).float()\n\n\n"
+        "hits = accuracy(model)\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_a_threshold_on_what_becomes_a_score_is_rewritten_where_unsafe_fixes_are_asked_for(name, tmp_path):
+    before = HEAD + DATA + THRESHOLDS[name]
+    after, made = fixed(tmp_path / "a.py", before)
+    assert after == before
+    after, made = fixed(tmp_path / "a.py", before, unsafe=True)
+    assert [fix.refused for fix in made.fixes] == [""]
+    assert not made.fixes[0].safe
+    old, new = run(before), run(after)
+    torch.testing.assert_close(new["hits"], old["hits"])
+    torch.testing.assert_close(new["loss"], old["loss"])
+    (tmp_path / "a.py").write_text(after)
+    assert lint(tmp_path / "a.py", notes=True) == []
+
+
+def test_a_threshold_on_a_score_is_put_right(tmp_path):
+    before = HEAD + DATA + (
+        "z = nn.Linear(4, 1)(x)\nloss = nn.BCEWithLogitsLoss()(z, t)\nhits = z > 0.5\nright = z.sigmoid() > 0.5\n"
+    )  # fmt: skip
+    after, made = fixed(tmp_path / "a.py", before)
+    assert [fix.safe for fix in made.fixes] == [True]
+    new = run(after)
+    torch.testing.assert_close(new["hits"], new["right"])
+    assert not torch.equal(run(before)["hits"], new["hits"])
+
+
+def test_the_binary_loss_of_probabilities_that_was_given_scores_becomes_the_one_of_scores(tmp_path):
+    before = HEAD + DATA + "net = nn.Linear(4, 1)\nz = net(x)\nscale = 1\nloss = nn.BCELoss()(z, t)\n"
+    after, made = fixed(tmp_path / "a.py", before)
+    assert [fix.safe for fix in made.fixes] == [True]
+    new = run(after)
+    torch.testing.assert_close(new["loss"], torch.nn.functional.binary_cross_entropy(new["z"].sigmoid(), new["t"]))
+    (tmp_path / "a.py").write_text(after)
+    assert lint(tmp_path / "a.py", notes=True) == []
+
+
+def test_a_softmax_that_another_method_makes_anew_goes_too(tmp_path):
+    before = HEAD + DATA + (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.fc = nn.Linear(4, 3)\n        self.out = nn.Softmax(dim=1)\n\n"
+        "    def again(self):\n        self.out = nn.Softmax(dim=-1)\n\n"
+        "    def forward(self, x):\n        return self.out(self.fc(x))\n\n\n"
+        "model = Net()\nloss = nn.CrossEntropyLoss()(model(x), y)\n"
+    )  # fmt: skip
+    after, _ = fixed(tmp_path / "a.py", before, unsafe=True)
+    assert "Softmax" not in after
+    assert after.count("nn.Identity()") == 2
+
+
+HEAD_OF_KERAS = "from tensorflow import keras\nfrom tensorflow.keras.losses import BinaryCrossentropy\n\n"
+MODEL = "model = keras.Sequential([keras.layers.Dense(10%s)])\n"
+SOFTMAX, SIGMOID = MODEL % ", activation='softmax'", MODEL % ", activation='sigmoid'"
+KERAS = {
+    "an argument alone": (
+        SOFTMAX + "model.compile('adam', keras.losses.SparseCategoricalCrossentropy(from_logits=True))\n",
+        "keras.losses.SparseCategoricalCrossentropy())",
+    ),
+    "the first of several": (
+        SOFTMAX + "model.compile('adam', keras.losses.CategoricalCrossentropy(from_logits=True, axis=-1))\n",
+        "keras.losses.CategoricalCrossentropy(axis=-1))",
+    ),
+    "the last of several": (
+        SIGMOID + "model.compile('adam', loss=BinaryCrossentropy(label_smoothing=0.1, from_logits=True))\n",
+        "loss=BinaryCrossentropy(label_smoothing=0.1))",
+    ),
+    "no arguments": (
+        MODEL % "" + "model.compile('adam', loss=keras.losses.SparseCategoricalCrossentropy())\n",
+        "keras.losses.SparseCategoricalCrossentropy(from_logits=True))",
+    ),
+    "false": (
+        MODEL % "" + "model.compile('adam', loss=BinaryCrossentropy(from_logits=False))\n",
+        "BinaryCrossentropy(from_logits=True))",
+    ),
+    "by its name": (
+        MODEL % "" + "model.compile('adam', 'sparse_categorical_crossentropy', metrics=['accuracy'])\n",
+        "'adam', keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=",
+    ),
+    "a tape": (
+        MODEL % "" + "loss_of = keras.losses.CategoricalCrossentropy()\n\n\ndef step(x, y):\n"
+        "    return loss_of(y, model(x))\n",
+        "keras.losses.CategoricalCrossentropy(from_logits=True)\n",
+    ),
+    "a model that is used otherwise": (
+        SOFTMAX + "model.compile('adam', keras.losses.SparseCategoricalCrossentropy(from_logits=True))\n"
+        "sure = model.predict(x).max(1) > 0.9\n",
+        "keras.losses.SparseCategoricalCrossentropy())",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_a_loss_of_keras_is_told_what_it_gets_and_the_model_stays(name, tmp_path):
+    body, said = KERAS[name]
+    after, made = fixed(tmp_path / "a.py", HEAD_OF_KERAS + body)
+    assert [(fix.refused, fix.safe) for fix in made.fixes] == [("", True)]
+    assert said in after
+    assert after.split("\n")[:4] == (HEAD_OF_KERAS + body).split("\n")[:4]
+    (tmp_path / "a.py").write_text(after)
+    assert lint(tmp_path / "a.py", notes=True) == []
+
+
+def test_a_loss_of_keras_that_is_given_something_else_is_not_changed(tmp_path):
+    before = HEAD_OF_KERAS + MODEL % "" + (
+        "loss_of = keras.losses.CategoricalCrossentropy()\n\n\ndef step(x, y, p):\n"
+        "    return loss_of(y, model(x)) + loss_of(y, p)\n"
+    )  # fmt: skip
+    after, _ = fixed(tmp_path / "a.py", before, unsafe=True)
+    assert after == before
 
 
 # ---------------------------------------------------------------------- projects and notebooks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -84,6 +85,7 @@ def _share(files: Iterable[str], given: Settings) -> Iterator[tuple[str, Entry]]
             project.release(project.shown(str(Path(path).absolute())))
             if project.weight > HEAVIEST:
                 project = Project()
+                gc.collect()
 
 
 def _shown(entries: Iterator[tuple[str, Entry]], count: int, progress: bool) -> Iterator[tuple[str, Entry]]:

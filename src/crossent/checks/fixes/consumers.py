@@ -165,7 +165,8 @@ class Consumers:
             child, parent = parent, tree.parents.get(parent)
         if isinstance(parent, ast.Call) and child is not parent.func:
             made = any(parent in self.uses.objects.get(maker, ()) for maker in (key, *makers))
-            fine = made or parent in self.uses.followed or last_name(parent) in INERT_FUNCTIONS
+            loss = tree.place(parent) in self.losses
+            fine = made or loss or parent in self.uses.followed or last_name(parent) in INERT_FUNCTIONS
             if not fine:
                 yield from self._said(node, f"{last_name(parent) or 'a call'} gets {ast.unparse(node)}, which makes it")
         elif isinstance(parent, ast.Attribute):

@@ -11,7 +11,10 @@ from typing import NamedTuple
 from ..source.sources import parsed
 from .tree import Tree, last_name
 
-__all__ = ["CannotEditError", "Edit", "applied", "comments_of", "deletion", "logarithm", "renaming"]
+__all__ = [
+    "CannotEditError", "Edit", "applied", "comments_of", "deletion", "logarithm", "renaming", "segment", "span",
+    "twins",
+]  # fmt: skip
 
 LAYERS = ("Softmax", "Sigmoid", "LogSoftmax", "Softmax2d")
 FUNCTIONS = ("softmax", "sigmoid", "expit", "sigmoid_")
@@ -36,7 +39,8 @@ class Edit(NamedTuple):
     text: str
 
 
-def _span(node: ast.expr | ast.stmt, text: str) -> Edit:
+def span(node: ast.expr | ast.stmt, text: str) -> Edit:
+    """A node's text gives way to another."""
     return Edit(node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or 0, text)
 
 
@@ -49,17 +53,31 @@ def deletion(tree: Tree, call: ast.Call, *, keep_place: bool) -> list[Edit]:
             edit = _without_argument(tree, outer, call)
             if edit is not None:
                 return [edit]
-        return [_span(call, f"{_renamed(tree, call, 'Identity')}()"), *_imported(tree, call, "Identity")]
+        return [span(call, f"{_renamed(tree, call, 'Identity')}()"), *_imported(tree, call, "Identity")]
     if name not in FUNCTIONS:
         raise CannotEditError(f"{ast.unparse(call)[:60]} is not a call that can be taken away")
     inner = _argument(call)
     statement = tree.statement(call)
     if isinstance(statement, ast.Assign) and statement.value is call and _is_own(statement, inner):
         return [_without_statement(tree, statement)]
-    segment = _segment(tree, inner)
-    bare = isinstance(inner, ATOMS) and ("\n" not in segment or not isinstance(inner, ast.Attribute))
-    alone = "\n" not in segment and isinstance(tree.parents.get(call), (ast.Call, ast.Assign, ast.Return, ast.keyword))
-    return [_span(call, segment if bare or alone else f"({segment})")]
+    text = segment(tree, inner)
+    bare = isinstance(inner, ATOMS) and ("\n" not in text or not isinstance(inner, ast.Attribute))
+    alone = "\n" not in text and isinstance(tree.parents.get(call), (ast.Call, ast.Assign, ast.Return, ast.keyword))
+    return [span(call, text if bare or alone else f"({text})")]
+
+
+def twins(tree: Tree, call: ast.Call | None) -> list[ast.Call]:
+    """The other softmax layers of a class under the same attribute: self.out, made anew in another method."""
+    statement = tree.parents.get(call) if call is not None and last_name(call) in LAYERS else None
+    if not (isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute)):
+        return []
+    name, home = (
+        ast.unparse(statement.targets[0]),
+        next((n for n in tree.above(statement) if isinstance(n, ast.ClassDef)), None),
+    )
+    others = [n for n in ast.walk(home) if isinstance(n, ast.Assign)] if home is not None else []
+    same = [n.value for n in others if n is not statement and any(ast.unparse(t) == name for t in n.targets)]
+    return [value for value in same if isinstance(value, ast.Call) and last_name(value) in LAYERS]
 
 
 def _argument(call: ast.Call) -> ast.expr:
@@ -87,11 +105,12 @@ def _is_own(statement: ast.Assign, inner: ast.expr) -> bool:
     return len(statement.targets) == 1 and ast.unparse(statement.targets[0]) == ast.unparse(inner)
 
 
-def _segment(tree: Tree, node: ast.expr) -> str:
-    segment = ast.get_source_segment(tree.module.source.text, node)
-    if segment is None:
+def segment(tree: Tree, node: ast.expr) -> str:
+    """A node's text."""
+    text = ast.get_source_segment(tree.module.source.text, node)
+    if text is None:
         raise CannotEditError("its text cannot be found")
-    return segment
+    return text
 
 
 def _without_argument(tree: Tree, outer: ast.Call, call: ast.Call) -> Edit | None:
@@ -129,7 +148,7 @@ def _without_statement(tree: Tree, statement: ast.stmt) -> Edit:
     alone = any(getattr(parent, name, None) == [statement] for name in ("body", "orelse", "finalbody"))
     if head.strip() or (tail.strip() and not tail.strip().startswith("#")) or alone:
         if alone:
-            return _span(statement, "pass")
+            return span(statement, "pass")
         raise CannotEditError("several statements stand on its line")
     if tail.strip():
         end = (statement.end_col_offset or 0) + len(tail) - len(tail.lstrip())
@@ -142,7 +161,7 @@ def renaming(tree: Tree, call: ast.Call) -> list[Edit]:
     new = RENAMED.get(last_name(call))
     if new is None:
         raise CannotEditError(f"{last_name(call) or 'the loss'} has no form that takes scores")
-    return [_span(call.func, _renamed(tree, call, new)), *_imported(tree, call, new)]
+    return [span(call.func, _renamed(tree, call, new)), *_imported(tree, call, new)]
 
 
 def logarithm(tree: Tree, call: ast.Call) -> list[Edit]:
@@ -154,14 +173,14 @@ def logarithm(tree: Tree, call: ast.Call) -> list[Edit]:
     if not isinstance(inner, ast.Call) or last_name(inner) != "softmax":
         raise CannotEditError("the softmax stands elsewhere")
     new = _renamed(tree, inner, "log_softmax")
-    segment, head = _segment(tree, inner), _segment(tree, inner.func)
-    return [_span(call, new + segment[len(head) :]), *_imported(tree, inner, "log_softmax")]
+    text, head = segment(tree, inner), segment(tree, inner.func)
+    return [span(call, new + text[len(head) :]), *_imported(tree, inner, "log_softmax")]
 
 
 def _renamed(tree: Tree, call: ast.Call, name: str) -> str:
     """The function's text with another last name."""
     if isinstance(call.func, ast.Attribute):
-        return f"{_segment(tree, call.func.value)}.{name}"
+        return f"{segment(tree, call.func.value)}.{name}"
     return name
 
 

@@ -22,14 +22,17 @@ from ..source.uses import Uses
 from ..source.values import Place
 from .consumers import Consumer, Consumers
 from .documents import changed
-from .edits import CannotEditError, Edit, comments_of, deletion, logarithm, renaming
+from .edits import CannotEditError, Edit, comments_of, deletion, logarithm, renaming, twins
 from .importers import importers
+from .keras import is_keras_loss, told
+from .thresholds import at_zero, compared_with_half
 from .tree import Trees, last_name
 
 __all__ = ["Fix", "Plan", "planned"]
 
 DELETED = ("X001", "X002", "X004", "X028")  # the softmax or sigmoid before the loss goes
-FIXABLE = (*DELETED, "X019")
+FIXABLE = (*DELETED, "X007", "X019", "X026")
+SILENT = ("X007", "X026")  # which can be put right in some programs only, and are not said not to be
 COUNTING = frozenset(
     ["append", "add_module", "children", "named_children", "modules", "insert", "extend", "len", "list", "enumerate"]
 )
@@ -86,7 +89,8 @@ def planned(
     _look_at_users(report, project, files, settings)
     trees = Trees(project)
     given = {os.path.normpath(project.shown(str(Path(file).absolute()))) for file in files}
-    plan = Plan([_made(group, project, trees, given) for group in _groups(report.raw)], project)
+    made = [_made(group, project, trees, given) for group in _groups(report.raw)]
+    plan = Plan([fix for fix in made if not (fix.refused and fix.findings[0].rule in SILENT)], project)
     _try(plan, [fix for fix in plan.fixes if not fix.refused and (fix.safe or unsafe)], files, settings)
     return plan
 
@@ -125,10 +129,17 @@ def _groups(found: Iterable[Found]) -> list[list[Found]]:
 
 
 def _touched(one: Found) -> set[Place]:
-    if one.rule == "X019":
+    if one.rule in ("X019", "X026"):
         return {one.place}
+    if one.rule == "X007" or _of_keras(one):
+        return {one.loss or one.place}
     places = set(_origins(one))
     return places | {one.loss} if one.rule == "X028" and one.loss is not None else places
+
+
+def _of_keras(one: Found) -> bool:
+    """Whether the loss is told what it gets, and the model can stay as it is."""
+    return one.rule != "X019" and one.value is not None and one.value.framework == "keras" and one.loss is not None
 
 
 def _origins(one: Found) -> frozenset[Place]:
@@ -156,6 +167,17 @@ def _made(group: list[Found], project: Project, trees: Trees, given: set[str]) -
 
 def _edit(fix: Fix, one: Found, trees: Trees, project: Project) -> None:
     """Add what one finding asks for."""
+    if one.rule == "X026":
+        tree = trees.by_path.get(one.place.path)
+        comparison = tree.expression(one.place) if tree is not None else None
+        edits = [] if comparison is None else at_zero(comparison)
+        if not edits:
+            raise CannotEditError("the threshold is no comparison with 0.5")
+        _add(fix, one.place.path, edits)
+        return
+    if one.rule == "X007" or _tells(one, trees):
+        _tell(fix, one, trees, project)
+        return
     if one.rule == "X019":
         tree = trees.by_path.get(one.place.path)
         call = tree.at(one.place) if tree is not None else None
@@ -171,6 +193,10 @@ def _edit(fix: Fix, one: Found, trees: Trees, project: Project) -> None:
         if tree is None or call is None:
             raise CannotEditError("the softmax is written out by hand, or stands where it cannot be changed")
         _add(fix, origin.path, deletion(tree, call, keep_place=_counted(origin, project, trees)))
+        for twin in twins(tree, call):
+            _add(fix, origin.path, deletion(tree, twin, keep_place=False))
+        if last_name(call).lower().startswith(("sigmoid", "expit")) and project.uses is not None:
+            _zero(fix, project.uses.tensors.get(origin, ()), trees)
     if one.rule == "X028" and one.loss is not None:
         _rename(fix, one, trees, project)
 
@@ -180,23 +206,58 @@ def _add(fix: Fix, path: str, edits: list[Edit]) -> None:
     known += [edit for edit in edits if edit not in known]
 
 
+def _zero(fix: Fix, holders: Iterable[ast.AST], trees: Trees) -> None:
+    """Comparisons with 0.5 of what becomes a score are with 0."""
+    for node in holders:
+        home = trees.homes.get(node)
+        if home is not None:
+            for comparison in compared_with_half(home, [node]):
+                _add(fix, home.path, at_zero(comparison))
+
+
+def _tells(one: Found, trees: Trees) -> bool:
+    """Whether the loss is one of Keras' whose from_logits can be changed."""
+    tree = trees.by_path.get(one.loss.path) if one.loss is not None and _of_keras(one) else None
+    call = tree.at(one.loss) if tree is not None and one.loss is not None else None
+    return call is not None and is_keras_loss(call)
+
+
+def _tell(fix: Fix, one: Found, trees: Trees, project: Project) -> None:
+    """The loss that was given scores takes scores, the one that was given probabilities takes those."""
+    tree = trees.by_path.get(one.loss.path) if one.loss is not None else None
+    call = tree.at(one.loss) if tree is not None and one.loss is not None else None
+    if tree is None or call is None:
+        raise CannotEditError("the loss is not made by a call that can be changed")
+    if not is_keras_loss(call):
+        _rename(fix, one, trees, project)
+        return
+    _only_these(fix, one, trees, project)
+    _add(fix, tree.path, told(tree, call, logits=one.rule == "X007"))
+
+
 def _rename(fix: Fix, one: Found, trees: Trees, project: Project) -> None:
     """The loss takes scores; all its calls must be among the findings."""
     assert one.loss is not None
-    assert project.uses is not None
     tree = trees.by_path.get(one.loss.path)
     call = tree.at(one.loss) if tree is not None else None
     if tree is None or call is None:
         raise CannotEditError("the loss is not made by a call that can be changed")
+    _only_these(fix, one, trees, project)
+    _add(fix, one.loss.path, renaming(tree, call))
+
+
+def _only_these(fix: Fix, one: Found, trees: Trees, project: Project) -> None:
+    """A loss that changes must be called for the findings alone."""
+    assert one.loss is not None
+    assert project.uses is not None
     losses = {found.place for found in fix.findings}
     for node in project.uses.objects.get(one.loss, ()):
         home = trees.homes.get(node)
         outer = home.parents.get(node) if home is not None else None
         if home is None or not isinstance(outer, ast.Call) or outer.func is not node:
             continue
-        if not any(place[:2] == (home.path, outer.lineno) for place in losses):
+        if home.place(outer) not in losses:
             raise CannotEditError(f"the loss is called with something else at {home.path}:{outer.lineno}")
-    _add(fix, one.loss.path, renaming(tree, call))
 
 
 def _counted(origin: Place, project: Project, trees: Trees) -> bool:
@@ -219,10 +280,10 @@ def _counted(origin: Place, project: Project, trees: Trees) -> bool:
 def _consumers(group: list[Found], project: Project, trees: Trees, given: set[str]) -> Iterable[Consumer]:
     """Everyone who would notice a change other than the losses that the findings are about."""
     assert project.uses is not None
-    if all(one.rule == "X019" for one in group):
+    if all(one.rule in ("X019", "X026") for one in group):
         return
     losses = {one.place for one in group}
-    origins = frozenset().union(*(_origins(one) for one in group))
+    origins = frozenset().union(*(_origins(one) for one in group if one.rule != "X007" and not _tells(one, trees)))
     axes: dict[Place, object] = dict(project.uses.axes)
     for origin in origins:
         call = trees.by_path[origin.path].at(origin)
@@ -231,10 +292,13 @@ def _consumers(group: list[Found], project: Project, trees: Trees, given: set[st
     consumers = Consumers(project.uses, trees, losses, axes)
     for origin in origins:
         yield from consumers.of(origin)
+        for twin in twins(trees.by_path[origin.path], call):
+            yield from consumers.of(trees.by_path[origin.path].place(twin))
         if project.uses.makers.get(origin):
             yield from importers(origin.path, given)
     for one in group:
-        if one.rule == "X028" and one.loss is not None and one.loss not in losses:
+        renamed = one.rule in ("X028", "X007") or _tells(one, trees)
+        if renamed and one.loss is not None and one.loss not in losses:
             yield from consumers.of_objects(one.loss)
 
 

@@ -45,6 +45,12 @@ class Tree:
         node = self.calls.get((place.line, place.column - 1, place.end_line, place.end_column - 1))
         return node if isinstance(node, ast.Call) else None
 
+    def expression(self, place: Place) -> ast.expr | None:
+        """The outermost expression that stands at a place."""
+        wanted = (place.line, place.column - 1, place.end_line, place.end_column - 1)
+        found = (node for node in self.parents if isinstance(node, ast.expr))
+        return next((n for n in found if (n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) == wanted), None)
+
     def place(self, node: ast.expr) -> Place:
         """Where an expression stands."""
         end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset

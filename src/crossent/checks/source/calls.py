@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from . import judge
@@ -223,14 +222,17 @@ def _body(machine: Machine, frame: Frame, function: Function) -> Value:
     value: Value | None = None
     for returned in frame.returns:
         value = returned if value is None else join(value, returned)
-    if _generates(function.node):
+    if _generates(function):
         return UNKNOWN
     return NONE if value is None else value
 
 
-@lru_cache(maxsize=10_000)
-def _generates(node: ast.AST) -> bool:
+def _generates(function: Function) -> bool:
     """Whether a function is a generator."""
+    node = function.node
+    lines = function.module.source.lines[node.lineno - 1 : node.end_lineno]
+    if not any("yield" in line for line in lines):
+        return False
     return any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in _own_nodes(node))
 
 

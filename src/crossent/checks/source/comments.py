@@ -15,6 +15,7 @@ __all__ = ["Comment", "Comments"]
 
 OURS = re.compile(r"#\s*crossent:\s*ignore(-file)?(?:\[([^\]]*)\])?")
 NOQA = re.compile(r"#\s*noqa(?::\s*([A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)
+RULE = re.compile(r"\bX\d+|invalid|not-analysed", re.IGNORECASE)
 
 
 @dataclass
@@ -59,6 +60,14 @@ class Comments:
         return found
 
     @cached_property
+    def _names_ours(self) -> bool:
+        """Whether some comment is ours, or names one of our rules: a look before the text is cut into tokens."""
+        text = self.source.text
+        return OURS.search(text) is not None or any(
+            RULE.search(match[1] or "") is not None for match in NOQA.finditer(text)
+        )
+
+    @cached_property
     def by_line(self) -> dict[int, list[Comment]]:
         """Comments by their line; those for the whole file under 0."""
         lines: dict[int, list[Comment]] = {}
@@ -79,6 +88,8 @@ class Comments:
 
     def remarks(self) -> list[str]:
         """What is wrong with the comments themselves: rules that there are not, comments that turn nothing off."""
+        if not self._names_ours:
+            return []
         said = []
         for comment in self.all:
             cell, line = self.source.cells[comment.line - 1] if self.source.cells else (0, comment.line)

@@ -10,12 +10,13 @@ from . import calls, expressions, statements
 from .machine import Frame, Machine, OutOfBudgetError
 from .project import Module
 from .values import Args, Value
+from .worth import MODELS
 
 __all__ = ["Evaluator", "attempt", "settle", "top"]
 
 STEPS_OF_IMPORT = 5_000
 LONGEST_IMPORT = 120_000  # characters; a longer module is a library's, and takes longer than it tells
-LOADS = 25  # modules that one file may have read though no word in them matters
+LOADS = 8  # modules that one file may have read though no word in them matters
 
 
 class Evaluator(Machine):
@@ -43,8 +44,10 @@ class Evaluator(Machine):
             return
         module.ready = True
         self.project.loads += 1
+        text = module.source.text
         worth = module.source.interesting or module.path.endswith("__init__.py") or self.project.loads <= LOADS
-        if not worth or len(module.source.text) > LONGEST_IMPORT or module.source.tree is None:
+        worth = worth or (self.project.loads <= 2 * LOADS and MODELS.search(text) is not None)
+        if not worth or len(text) > LONGEST_IMPORT or module.source.tree is None:
             return
         machine = Evaluator(self.project, Module(module.source, 0), lambda _: None, STEPS_OF_IMPORT)
         with contextlib.suppress(OutOfBudgetError, RecursionError):

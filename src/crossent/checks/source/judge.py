@@ -13,6 +13,9 @@ from .values import PROBABILITIES, Api, Args, Class, Instance, Layer, Place, Roo
 __all__ = ["backward", "guesses", "handed_over", "log", "loss_of", "mean", "softmax", "trainer", "verdict"]
 
 
+DIVERGENCES = ("kl_div", "KLDivLoss")
+
+
 @dataclass(frozen=True)
 class Given:
     """What a loss's value remembers of the loss: does it ignore targets, and is it a mean."""
@@ -32,6 +35,8 @@ def loss_of(
         loss = loss._replace(takes=_keras_takes(options, layer))
     if isinstance(x, Tensor):
         verdict(machine, loss, x, node, name=name, made=machine.place(node) if layer is None else layer.place)
+        if name.endswith(DIVERGENCES) and isinstance(target, Tensor):
+            _divergence(machine, x, target, options, node, name)
         if isinstance(target, Tensor):
             _target(machine, loss, x, target, options, node)
         _weights(machine, loss, x, options, node)
@@ -81,7 +86,7 @@ def _mistake(loss: Loss, x: Tensor, name: str) -> str | None:
         return "X004" if x.kind in PROBABILITIES else None
     if loss.takes == "logits":
         return _classes_from_logits(x)
-    if loss.takes == "log_probabilities" and name.endswith(("kl_div", "KLDivLoss")):
+    if loss.takes == "log_probabilities" and name.endswith(DIVERGENCES):
         return "X029" if x.kind == "softmax" else None
     if loss.takes == "log_probabilities" and x.whole:
         return {"softmax": "X005", "sigmoid": "X005", "linear": "X006"}.get(x.kind)
@@ -90,6 +95,16 @@ def _mistake(loss: Loss, x: Tensor, name: str) -> str | None:
             return "X028"
         return "X007" if x.kind == "linear" else None
     return None
+
+
+def _divergence(machine: Machine, x: Tensor, target: Tensor, options: Args, node: ast.AST, name: str) -> None:
+    """Targets of the Kullback-Leibler loss: probabilities, or their logarithms if log_target says so."""
+    logarithms = options.constant(4 if name.endswith("kl_div") else None, "log_target", default=False)
+    if (logarithms is True and target.kind == "softmax") or (logarithms is False and target.kind == "log_softmax"):
+        given, wanted = ("probabilities", "logarithms") if logarithms else ("logarithms", "probabilities")
+        detail = f"the targets are {given}, and log_target={logarithms} wants {wanted}"
+        if x.kind != "softmax":
+            machine.find("X029", node, target.place, certain=target.certain, detail=detail)
 
 
 def _classes_from_logits(x: Tensor) -> str | None:

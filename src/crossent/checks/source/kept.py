@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .shapes import kind_of
-from .values import Args, Items, Root, Tensor, Value, join, tensor
+from .values import PROBABILITIES, Args, Items, Root, Tensor, Value, join, tensor
 
 __all__ = ["calm_result", "joined", "kept"]
 
@@ -44,13 +44,15 @@ def kept(x: Tensor, name: str, args: Args, *, method: bool) -> Value | None:
 
 
 def _part(x: Tensor, name: str, what: str, args: Args, *, method: bool) -> Value:
-    """Some rows, or a list of them; along the axis of the classes it is no whole row."""
+    """Some rows, or a list of them; along the axis of the classes of scores it is no whole row."""
     index = AXES.get(name)
     axis = args.constant(None if index is None else index + (not method), "dim", "axis", default=0)
     own = (1, -1) if x.axis is None else (x.axis,)
-    whole = x.whole and (index is None or axis not in own)
+    few = x.kind in PROBABILITIES and name not in FEWER  # some classes of them are still no scores
+    whole = x.whole and (index is None or axis not in own or few)
     ndim = x.ndim - 1 if name in FEWER and x.ndim is not None else x.ndim
-    part = replace(x, whole=whole, width=x.width if whole else None, ndim=ndim, one_unit=None, root=Root())
+    width = x.width if whole and axis not in own else None
+    part = replace(x, whole=whole, width=width, ndim=ndim, one_unit=None, root=Root())
     return Items((), exact=False, rest=part) if what == "pieces" else part
 
 

@@ -155,7 +155,8 @@ def compiled(machine: Machine, out: Value, args: Args, node: ast.Call) -> Loss |
     if out.one_unit is not None and out.kind in ("linear", "sigmoid") and not loss.binary:
         machine.find("X010", node, out.place, certain=out.certain and loss.sparse is not None)
         return loss
-    judge.verdict(machine, loss._replace(framework="keras"), out, node)
+    made = given.place if isinstance(given, Layer) else machine.place(node)
+    judge.verdict(machine, loss._replace(framework="keras"), out, node, made=made)
     metrics = args.get(2, "metrics")
     names = [item.value for item in metrics.items if isinstance(item, Constant)] if isinstance(metrics, Items) else []
     if loss.binary and loss.takes == "logits" and out.kind == "linear" and out.one_unit and "accuracy" in names:

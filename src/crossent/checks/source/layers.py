@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from . import judge, keras
+from .created import ELEMENTWISE
 from .kept import kept
 from .machine import Machine
 from .names import LOSS_LAYERS
@@ -142,7 +143,7 @@ def _single(machine: Machine, layer: Layer, last: str, x: Tensor, node: ast.Call
         return kept(x, "dropout", Args((), {}), method=True) or tensor(ndim=x.ndim)
     if last == "Identity":
         return x
-    return tensor()
+    return tensor(ndim=x.ndim) if last in ELEMENTWISE else tensor()
 
 
 def linear(layer: Layer, x: Tensor) -> Tensor:
@@ -156,7 +157,9 @@ def linear(layer: Layer, x: Tensor) -> Tensor:
     if last == "Bilinear":
         index = 2
     width = _width(layer.args.constant(index, *names))
-    return tensor("linear", layer.place, width=width, ndim=x.ndim, one_unit=layer.place if width == 1 else None)
+    unit = layer.place if width == 1 else None
+    column = width == 1 and (x.ndim or 0) > 1
+    return tensor("linear", layer.place, width=width, ndim=x.ndim, one_unit=unit, column=column)
 
 
 def _width(value: Any) -> int | None:

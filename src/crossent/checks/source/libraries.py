@@ -9,6 +9,7 @@ from typing import Any
 
 from . import judge, keras, sklearn, transformers
 from .attributes import item_of
+from .created import ELEMENTWISE, created
 from .kept import calm_result, joined, kept
 from .layers import make_layer
 from .machine import Machine
@@ -50,6 +51,9 @@ def call_api(machine: Machine, name: str, args: Args, node: ast.Call) -> Value:
         made = keras.call(machine, name, args, node)
         if made is not None:
             return made
+    array = created(machine, name, args, node)
+    if array is not None:
+        return array
     return _other(machine, name, args, node)
 
 
@@ -70,6 +74,8 @@ def _other(machine: Machine, name: str, args: Args, node: ast.Call) -> Value:
     made = make_layer(machine, name, args, node)
     if isinstance(made, Tensor) and not made.kind:
         judge.handed_over(machine, args, node)
+        if root in SHAPED and last in ELEMENTWISE and isinstance(x, Tensor):
+            return tensor(bounded=last in BOUNDED, ndim=x.ndim)
         if last in BOUNDED or (last[:1].islower() and calm_result(last) and root != "builtins"):
             return tensor(bounded=True)
     return made

@@ -248,12 +248,10 @@ class Machine(ABC):
             return first
         result = dict(first)
         for other in rest:
-            for key, value in other.items():
-                mine = result.get(key)
-                if mine is None:
-                    result[key] = value
-                elif mine is not value:
-                    result[key] = join(mine, value)
+            known = result.get
+            for key, value in [item for item in other.items() if known(item[0]) is not item[1]]:
+                mine = known(key)
+                result[key] = value if mine is None else join(mine, value)
         return result
 
     def forget(self, number: int) -> None:

@@ -7,6 +7,7 @@ import functools
 from dataclasses import replace
 
 from . import judge, keras, sklearn
+from .created import ELEMENTWISE
 from .kept import calm_result, kept
 from .layers import apply_layer
 from .libraries import apply
@@ -263,8 +264,8 @@ def _of_tensor(machine: Machine, x: Tensor, name: str, args: Args, node: ast.Cal
         return _reduced(machine, x, name, args, node)
     if name in ("clamp", "clip", "clamp_", "clamp_min"):
         return replace(x, guarded=True) if x.kind in PROBABILITIES else tensor("difference", bounded=True)
-    if name in BOUNDED:
-        return tensor(bounded=True)
+    if name in BOUNDED or name in ELEMENTWISE:
+        return tensor(bounded=name in BOUNDED or calm_result(name), ndim=x.ndim)
     if name == "backward":
         judge.backward(machine, x, node)
         return NONE

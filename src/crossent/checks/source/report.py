@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,8 @@ from .values import Place
 __all__ = ["HEAVIEST", "Report", "deep_recursion", "look", "look_at_files"]
 
 RECURSION = 4000
-HEAVIEST = 2_500_000  # characters whose trees are kept; beyond them a project is read afresh
+COLLECTED = (20_000, 20, 10)
+HEAVIEST = 2_000_000  # characters whose trees are kept; beyond them a project is read afresh
 
 
 class Report:
@@ -59,12 +61,14 @@ class Report:
 
 @contextmanager
 def deep_recursion() -> Iterator[None]:
-    """Room for deep programs."""
-    limit = sys.getrecursionlimit()
+    """Room for deep programs; trees are many objects, which the garbage collector need not look at so often."""
+    limit, thresholds = sys.getrecursionlimit(), gc.get_threshold()
     sys.setrecursionlimit(max(limit, RECURSION))
+    gc.set_threshold(*COLLECTED)
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         sys.setrecursionlimit(limit)
 
 
@@ -87,6 +91,7 @@ def look_at_files(
                 project.release(project.shown(os.path.abspath(path)))
             if not keep and project.weight > HEAVIEST:
                 project = Project()
+                gc.collect()
     return result.finish()
 
 

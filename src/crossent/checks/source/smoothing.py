@@ -21,8 +21,12 @@ def look_at_smoothing(machine: Machine, tree: ast.Module) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             _added(machine, node)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and "scatter" in _text(machine, node):
             _scattered(machine, node, tree)
+
+
+def _text(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    return "\n".join(machine.main.source.lines[node.lineno - 1 : node.end_lineno])
 
 
 def _added(machine: Machine, node: ast.BinOp) -> None:
@@ -73,7 +77,7 @@ def _less_one(node: ast.expr) -> bool:
 def _scattered(machine: Machine, function: ast.AST, tree: ast.Module) -> None:
     """A tensor filled with e / C, whose true class then gets 1 - e."""
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
-    rates = {rate: call for call in calls for rate in [_filled(call)] if rate is not None}
+    rates = {rate: call for call in calls for rate in [_filled(call, function)] if rate is not None}
     for call in calls:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
         if name not in ("scatter_", "scatter") or not call.args:
@@ -84,13 +88,14 @@ def _scattered(machine: Machine, function: ast.AST, tree: ast.Module) -> None:
             machine.find("X024", call, detail=f"the others get {rate} / C each, which leaves {rate} / C over")
 
 
-def _filled(call: ast.Call) -> str | None:
+def _filled(call: ast.Call, function: ast.AST) -> str | None:
     """Of full(shape, e / C) the text of e, if C is the number of classes, not one less."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     value = call.args[-1] if call.args and name in FILLS else None
     if not (isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div)):
         return None
-    count = ast.unparse(value.right)
+    count = ast.unparse(_assigned(value.right, function))
+    count = ast.unparse(value.right) if CLASSES.search(ast.unparse(value.right)) else count
     return _last(value.left) if CLASSES.search(count) or SHAPE.search(count) else None
 
 
@@ -99,7 +104,7 @@ def _last(node: ast.expr) -> str:
     return ast.unparse(node).rpartition(".")[2] if isinstance(node, ast.Attribute) else ast.unparse(node)
 
 
-def _assigned(node: ast.expr, tree: ast.Module) -> ast.expr:
+def _assigned(node: ast.expr, tree: ast.AST) -> ast.expr:
     """What a name or attribute was assigned in the file, if it was once."""
     if not isinstance(node, (ast.Name, ast.Attribute)):
         return node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import io
 import re
 import tokenize
@@ -112,6 +113,8 @@ def parsed(text: str) -> tuple[ast.Module | None, Trouble | None]:
 
 def _tree(text: str) -> tuple[ast.Module | None, Trouble | None]:
     """ast.parse, whose errors of every kind become a trouble."""
+    collecting = gc.isenabled()
+    gc.disable()  # it would look at every node again and again
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -125,3 +128,6 @@ def _tree(text: str) -> tuple[ast.Module | None, Trouble | None]:
         return None, Trouble("not-analysed", "nested too deeply to be parsed")
     except (ValueError, OverflowError) as error:
         return None, Trouble("invalid-syntax", str(error))
+    finally:
+        if collecting:
+            gc.enable()

@@ -6,15 +6,17 @@ import ast
 import re
 from collections.abc import Iterator
 
+from .machine import own_members
 from .project import Module
 from .sources import mentions
-from .values import Class, Either, Function, Instance, Items, Layer, Partial, Tensor, Value
+from .values import Api, Class, Either, Function, Instance, Items, Layer, Partial, Tensor, Value
 
-__all__ = ["can_matter", "matters", "worth_a_look", "worthy_methods"]
+__all__ = ["MODELS", "can_matter", "matters", "worth_a_look", "worthy_methods"]
 
 MODELS = re.compile(r"\bnn\.|Linear|Dense|Module\b|layers")  # what scores come from
 LONG_CLASS = 150  # lines
 WORD = re.compile(r"\w+")
+HELD = re.compile(r"self\.(\w+)\s*(?::[^=\n]*)?=(?!=).*")  # self.loss = CrossEntropyLoss()
 
 
 def matters(value: Value) -> bool:
@@ -23,17 +25,30 @@ def matters(value: Value) -> bool:
         return bool(value.kind) or value.guess
     if isinstance(value, Items):
         return any(map(matters, value.items)) or (value.rest is not None and matters(value.rest))
-    return isinstance(value, (Instance, Layer, Class, Function, Either, Partial))
+    if isinstance(value, Instance):
+        return any(_worthy(one) for one in own_members(value)) or any(
+            isinstance(base, Api) for one in own_members(value) for base in one.bases
+        )
+    if isinstance(value, Class):
+        return matters(Instance(value, None))
+    if isinstance(value, Function):
+        return can_matter(value)
+    return isinstance(value, (Layer, Either, Partial))
 
 
 def can_matter(function: Function) -> bool:
     """Whether a function's statement in its module is worth a look."""
-    module: Module = function.module
+    return _worthy(function)
+
+
+def _worthy(value: Function | Class) -> bool:
+    """Whether the function or class stands in a statement that is worth a look."""
+    module: Module = value.module
     if module.worth is None:
         tree = module.source.tree
         worth = worth_a_look(module, models=True) if tree is not None else set()
         module.worth = {inner for node in worth for inner in _inside(node, module)}
-    return function.node in module.worth
+    return value.node in module.worth
 
 
 def _inside(node: ast.AST, module: Module) -> Iterator[ast.AST]:
@@ -41,6 +56,7 @@ def _inside(node: ast.AST, module: Module) -> Iterator[ast.AST]:
     if isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno > LONG_CLASS:
         chosen = worthy_methods(node, module)
         yield from (inner for one in chosen for inner in ast.walk(one) if isinstance(inner, DEFINED))
+        yield node
     else:
         yield from (inner for inner in ast.walk(node) if isinstance(inner, DEFINED))
 
@@ -50,16 +66,17 @@ def worthy_methods(node: ast.ClassDef, module: Module) -> set[ast.AST]:
     methods = [one for one in node.body if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))]
     texts = {one: "\n".join(module.source.lines[one.lineno - 1 : one.end_lineno]) for one in methods}
     words = {one: set(WORD.findall(text)) for one, text in texts.items()}
+    held = {match[1] for text in texts.values() for match in HELD.finditer(text) if mentions(match[0])}
     chosen = {one for one in methods if mentions(texts[one]) or MODELS.search(texts[one]) or one.name == "__init__"}
     while True:
-        names = {one.name for one in chosen} - {"__init__"}
+        names = {one.name for one in chosen} - {"__init__"} | held
         more = {one for one in methods if one not in chosen and words[one] & names}
         if not more:
             return set(chosen)
         chosen |= more
 
 
-DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def worth_a_look(module: Module, *, models: bool = False) -> set[ast.AST]:
