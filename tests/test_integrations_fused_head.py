@@ -218,6 +218,20 @@ def test_the_label_smoother_of_trainer(family: str, formed: list[Any]) -> None:
         torch.testing.assert_close(found[1][1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_what_was_told_without_a_graph_is_asked_again() -> None:
+    model, ids = model_of("Llama"), batch()["input_ids"]
+    plain = model(input_ids=ids).logits.log_softmax(-1).sum(-1).mean()
+    wanted = torch.autograd.grad(plain, model.model.embed_tokens.weight)[0]
+    with fused_head(model):
+        log_p = model(input_ids=ids).logits.log_softmax(-1)
+        with torch.no_grad():
+            log_p.gather(-1, ids[..., None])
+        own = log_p.sum(-1).mean()
+    torch.testing.assert_close(own, plain)
+    found = torch.autograd.grad(own, model.model.embed_tokens.weight)[0]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_other_layouts_and_options_that_come_before_form_the_logits(formed: list[Any]) -> None:
     """Right all the same: a soft-cap of one's own upon the model's, classes in the middle."""
     inputs = batch()

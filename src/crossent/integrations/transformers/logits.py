@@ -33,6 +33,7 @@ class LazyLogits(Tensor):
     of_layout: ClassVar[set[Any]] = set()  # those that ask how it lies in memory
     of_elements: ClassVar[set[Any]] = set()  # the operations that are the same wherever the classes are
     recipe: Recipe
+    told: Any  # what the rows have told, of log-probabilities: one pass serves what is asked of them next
     _formed: Tensor | None  # the logits, as everything sees them from now on
     _seen: Tensor | None  # the logits without a graph
     _source: tuple[LazyLogits, Callable[[Tensor], Tensor]] | None  # whose view this is, and which
@@ -55,6 +56,7 @@ class LazyLogits(Tensor):
         apply: Any = Tie.apply
         out: LazyLogits = apply(LazyLogits, recipe, recipe.x, recipe.weight, recipe.bias)
         out.recipe, out._source, out._formed, out._seen, out._origin = recipe, source, None, None, None
+        out.told = None
         return out
 
     def copied(self) -> LazyLogits:

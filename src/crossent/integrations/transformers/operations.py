@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .logits import LazyLogits
+from .recipe import Recipe
 
 __all__ = ["LazyLogits"]  # with what is told here
 
@@ -301,6 +302,18 @@ def _nll_loss(
     return factor * logits.loss(target, weight=weight, ignore_index=ignore_index, reduction=reduction)
 
 
+def _even(z: LazyLogits, logits: Recipe) -> Tensor:
+    """The mean over the classes of the log-probabilities of logits."""
+    mean = logits.mean()
+    if mean is None:  # that of an even target, turned round
+        any_class = torch.zeros(logits.shape[:-1], dtype=torch.int64, device=z.recipe.x.device)
+        return -logits.loss(any_class, reduction="none", label_smoothing=1.0, dtype="wide", check=False)
+    differentiated = torch.is_grad_enabled() and z._requires_grad()
+    known = z.told is not None and (z.told.lse.requires_grad or not differentiated)
+    lse: Tensor = (z.told if known else logits.statistics(dtype="wide")).lse
+    return mean - lse
+
+
 @stays_lazy(T.gather, torch.gather)
 def _gather(z: LazyLogits, dim: Any, index: Any, **more: Any) -> Any:
     """Some classes of each row: their log-probabilities, or their logits, from their own rows of the weight."""
@@ -309,6 +322,9 @@ def _gather(z: LazyLogits, dim: Any, index: Any, **more: Any) -> Any:
     if more or not _is_last(z, dim) or not fits or index.device != recipe.x.device:
         return NotImplemented
     found = recipe.before_log_softmax()
+    if found is not None and index.shape[-1] == 1:
+        z.told = found[0].statistics(index[..., 0], ignore_index=NONE, dtype="wide", check=False)
+        return (found[1] * z.told.target_log_prob).to(recipe.dtype)[..., None]
     if found is not None:
         return found[1] * found[0].log_probs(index, ignore_index=NONE)
     few = index.numel() * recipe.x.shape[-1] < recipe.shape[-1] * max(1, index[..., :1].numel())
@@ -322,7 +338,7 @@ def _negative(z: LazyLogits) -> LazyLogits:
 
 @stays_lazy(T.sum, torch.sum)
 def _sum(z: LazyLogits, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    """Of the log-probabilities of all classes, as label smoothing has it: C·(mean logit − lse)."""
+    """Of the log-probabilities of all classes, as label smoothing has it."""
     return _mean_log_prob(z, dim, keepdim, dtype, z.recipe.shape[-1])
 
 
@@ -337,8 +353,7 @@ def _mean_log_prob(z: LazyLogits, dim: Any, keepdim: bool, dtype: Any, times: in
     dim = dim[0] if isinstance(dim, (list, tuple)) and len(dim) == 1 else dim
     if found is None or not _is_last(z, dim) or (dtype is not None and not dtype.is_floating_point):
         return NotImplemented
-    told = found[0].statistics(extra=True, dtype="wide")
-    value = (found[1] * times * (told.mean_logits - told.lse)).to(dtype or z.recipe.dtype)
+    value = (found[1] * times * _even(z, found[0])).to(dtype or z.recipe.dtype)
     return value.unsqueeze(-1) if keepdim else value
 
 

@@ -110,6 +110,18 @@ class Recipe:
         before = dataclasses.replace(self, steps=tuple(steps[:-1]))
         return (before, factor) if before.plain() else None
 
+    def mean(self) -> Tensor | None:
+        """The mean logit of each row, from the sum of the weight's rows; None where a soft-cap comes between."""
+        found = _numbers(self.steps)
+        if found is None or found[1] is not None:
+            return None
+        self._ready()
+        wide = torch.promote_types(self.x.dtype, torch.float32)
+        with torch.autocast(self.x.device.type, enabled=False):
+            mean = (self.x.to(wide) * self.weight.sum(0, dtype=wide)).sum(-1)
+        mean = mean if self.bias is None else mean + self.bias.sum(dtype=wide)
+        return mean * (found[0] / self.weight.shape[0])
+
     def elementwise(self) -> bool:
         """Whether the steps do to each logit what they would do to it alone."""
         return all(step.function is not torch.log_softmax for step in self.steps)
