@@ -6,6 +6,7 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from workers import Losses, loss_of
 
 import crossent
 from crossent.backends import cpu
@@ -108,17 +110,6 @@ def test_forks_while_a_kernel_works_with_tensors_on_both_sides():
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=100)
 
 
-class Losses(torch.utils.data.Dataset):
-    """Each item is a loss, computed in a worker."""
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        x = torch.arange(12.0).reshape(3, 4) * (index + 1) / 7
-        return crossent.cross_entropy(x, torch.tensor([0, 1, 2]))
-
-
 @pytest.mark.parametrize(
     "method", [*(["fork"] if hasattr(os, "fork") else []), pytest.param("spawn", marks=pytest.mark.slow)]
 )
@@ -128,11 +119,6 @@ def test_data_loader_workers(method):
     loader = torch.utils.data.DataLoader(Losses(), batch_size=2, num_workers=2, multiprocessing_context=method)
     got = torch.cat(list(loader))
     torch.testing.assert_close(got, torch.stack([Losses()[index] for index in range(8)]), rtol=0, atol=0)
-
-
-def loss_of(seed):
-    x = np.random.default_rng(seed).normal(size=(50, 30))
-    return float(crossent.cross_entropy(x, np.arange(50) % 30))
 
 
 @pytest.mark.slow
@@ -146,6 +132,56 @@ def test_a_pool_of_processes():
     context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
     with context.Pool(1) as pool:
         assert pool.map(loss_of, [1, 2]) == [loss_of(1), loss_of(2)]
+
+
+INTERPRETER = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+number = interpreters.create()
+problem = interpreters.{run}(number, '''
+import warnings
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's own word about interpreters
+        import numpy as np, crossent
+    x = np.arange(12.0).reshape(3, 4) ** 2
+    loss = crossent.cross_entropy(x, np.arange(3), reduction="none")
+    print("right", abs(loss - (np.log(np.exp(x).sum(axis=1)) - x[np.arange(3), np.arange(3)])).max() < 1e-12)
+except ImportError as error:
+    print("refused", error)
+''')
+print("problem", problem)
+"""
+
+
+@unix
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="interpreters have another interface")
+def test_another_interpreter_gets_right_numbers_or_a_clear_refusal():
+    run = "exec" if sys.version_info >= (3, 13) else "run_string"
+    code = INTERPRETER.format(run=run)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    answer, problem = done.stdout.splitlines()
+    assert problem == "problem None"
+    assert answer == "right True" or re.match("refused .*(interpreter|more than once per process)", answer)
+
+
+@unix
+def test_the_extension_loads_into_an_interpreter_of_its_own_lock():
+    """NumPy refuses such interpreters; the kernels keep nothing of one, and may be in several."""
+    interpreters = pytest.importorskip("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+    extension = cpu._extension.kernels()
+    if extension is None or sys.version_info < (3, 12):
+        pytest.skip("no kernels, or a Python without interpreters of their own lock")
+    load = (
+        "import importlib.util as u; spec = u.spec_from_file_location('crossent.backends.cpu._kernels', {path!r}); "
+        "module = u.module_from_spec(spec); spec.loader.exec_module(module); assert module.choose(None)"
+    )
+    number = interpreters.create()
+    run = interpreters.exec if hasattr(interpreters, "exec") else interpreters.run_string
+    assert run(number, load.format(path=extension.__file__)) is None
 
 
 # --- threads and memory -----------------------------------------------------------------------------------------------

@@ -1,11 +1,16 @@
 // The binding: Python's limited API of 3.10 alone, so that one build serves every Python, and a call costs what its
 // arguments cost. Arrays come as addresses with strides in elements; the Python side keeps them alive for the call.
+// Python without its lock has no limited API before 3.15 and is built for on its own (CMakeLists.txt).
+#ifndef CROSSENT_FREE_THREADED
 #define Py_LIMITED_API 0x030a0000
+#endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <atomic>
 #include <cmath>
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <initializer_list>
 #include <memory>
@@ -16,7 +21,9 @@
 
 namespace {
 
-const crossent::Kernels* kernels = nullptr;
+std::atomic<const crossent::Kernels*> kernels{nullptr};  // one choice for the process, whatever interpreters are in it
+
+const crossent::Kernels& chosen() { return *kernels.load(std::memory_order_relaxed); }
 
 constexpr int64_t worth_threads = 1 << 16;    // numbers from which a second thread pays
 constexpr int64_t piece = 1 << 15;            // numbers that a thread takes at a time
@@ -86,7 +93,7 @@ void run_rows(crossent::Rows& c) {
   const int64_t each = c.columns ? c.tile * c.classes : c.classes;
   const int64_t grain = each > 0 ? (piece + each - 1) / each : 1;
   crossent::parallel(c.units, each * c.units < worth_threads ? c.units + 1 : grain, [](const void* data, int64_t begin, int64_t end) {
-    kernels->rows(*static_cast<const crossent::Rows*>(data), begin, end);
+    chosen().rows(*static_cast<const crossent::Rows*>(data), begin, end);
   }, &c);
 }
 
@@ -284,7 +291,7 @@ PyObject* softmax_gradient(PyObject*, PyObject* const* items, Py_ssize_t count) 
   if (!unlocked(c.rows * c.classes, [&] {
         const int64_t few = c.rows * c.classes < worth_threads ? c.rows + 1 : 1 + 4096 / (c.classes + 1);
         crossent::parallel(c.rows, few, [](const void* data, int64_t begin, int64_t end) {
-          kernels->softmax_gradient(*static_cast<const crossent::SoftmaxGradient*>(data), begin, end);
+          chosen().softmax_gradient(*static_cast<const crossent::SoftmaxGradient*>(data), begin, end);
         }, &c);
       }))
     return nullptr;
@@ -313,7 +320,7 @@ PyObject* binary(PyObject*, PyObject* const* items, Py_ssize_t count) {
         b.partial = partial.data();
         b.wrong = looks ? outside.data() : nullptr;
         crossent::parallel(blocks, b.count < worth_threads ? blocks + 1 : 4, [](const void* data, int64_t begin, int64_t end) {
-          kernels->binary(*static_cast<const crossent::Binary*>(data), begin, end);
+          chosen().binary(*static_cast<const crossent::Binary*>(data), begin, end);
         }, &b);
         for (int64_t i = 0; i < blocks; ++i) total += partial[size_t(i)], wrong |= outside[size_t(i)] != 0;
       }))
@@ -381,7 +388,7 @@ PyObject* elementary(PyObject*, PyObject* const* items, Py_ssize_t count) {
   const bool wide = in.whole() != 0;
   const int which = int(in.whole());
   if (in.failed()) return nullptr;
-  if (!unlocked(n, [&] { kernels->exponential(x, y, n, wide, which); })) return nullptr;
+  if (!unlocked(n, [&] { chosen().exponential(x, y, n, wide, which); })) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -392,7 +399,7 @@ PyObject* choose(PyObject*, PyObject* name) {
   Py_XDECREF(bytes);
   if (!found) Py_RETURN_NONE;
   kernels = found;
-  return PyUnicode_FromString(kernels->name);
+  return PyUnicode_FromString(found->name);
 }
 
 PyObject* set_threads(PyObject*, PyObject* number) {
@@ -451,12 +458,32 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The C++ kernels of crossent's CPU room.", -1,
-                          methods, nullptr, nullptr, nullptr, nullptr};
+int execute(PyObject*) {
+  if (!kernels.load()) kernels = crossent::kernels_for(nullptr);
+  return 0;
+}
+
+// What later Pythons ask of a module, by number, since 3.10 has no names for it: it keeps nothing of an interpreter's,
+// and what it keeps of the process (threads, memory) it locks itself.
+constexpr int multiple_interpreters = 3, gil = 4;  // from 3.12, from 3.13 on
+void* const per_interpreter_gil = reinterpret_cast<void*>(2);
+void* const gil_not_used = reinterpret_cast<void*>(1);
+
+PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(execute)}, {0, nullptr}, {0, nullptr}, {0, nullptr}};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", "The C++ kernels of crossent's CPU room.", 0,
+                          methods, slots, nullptr, nullptr, nullptr};
+
+// The minor version of the Python 3 that runs; what it does not know it would refuse.
+long minor_version() {
+  const char* text = Py_GetVersion();
+  return text[0] == '3' && text[1] == '.' ? std::strtol(text + 2, nullptr, 10) : 99;
+}
 
 }  // namespace
 
 PyMODINIT_FUNC PyInit__kernels() {
-  kernels = crossent::kernels_for(nullptr);
-  return PyModule_Create(&definition);
+  if (minor_version() >= 12) slots[1] = {multiple_interpreters, per_interpreter_gil};
+  if (minor_version() >= 13) slots[2] = {gil, gil_not_used};
+  return PyModuleDef_Init(&definition);
 }
