@@ -167,6 +167,29 @@ def compare(rank: int, world: int, name: str, dtype: torch.dtype, dense: bool) -
     same_everywhere(value)
 
 
+def trap_20(rank: int, world: int) -> None:
+    """Smoothing over the classes of all, class weights beside an ignored target, a target in the padding, p → 0."""
+    whole, here = data(), columns(rank, world)
+    padded = torch.nn.functional.pad(whole["x"][:, here], (0, 4 * (rank == world - 1)), value=50.0)
+    weight = torch.nn.functional.pad(whole["weight"][here], (0, 4 * (rank == world - 1)))
+    for options in ({"label_smoothing": 0.1}, {"weight": "weight"}, {"weight": "weight", "label_smoothing": 0.1}):
+        x, shard = whole["x"].clone().requires_grad_(), padded.clone().requires_grad_()
+        own = {**options, "weight": weight} if "weight" in options else options
+        expected = crossent.cross_entropy(x, whole["y"], **{k: whole.get(v, v) for k, v in options.items()})
+        expected.backward()
+        value = vocab_parallel_cross_entropy(shard, whole["y"], valid_classes=CLASSES, **own)
+        value.backward()
+        torch.testing.assert_close(value, expected.detach())
+        torch.testing.assert_close(shard.grad[:, : here.stop - here.start], x.grad[:, here])
+        assert (shard.grad[:, here.stop - here.start :] == 0).all()
+        same_everywhere(value)
+    with pytest.raises(IndexError, match="target holds 14"):
+        vocab_parallel_cross_entropy(padded, torch.full_like(whole["y"], 14), valid_classes=CLASSES)
+    far = torch.zeros(1, CLASSES)
+    far[0, 0] = 1000.0  # the class on the last rank has p = 0 in every dtype, and a loss of 1000
+    assert vocab_parallel_cross_entropy(far[:, here], torch.tensor([CLASSES - 1])) == 1000
+
+
 def statistics(rank: int, world: int) -> None:
     """What each row tells over all classes, and the gradient of each part; one exchange."""
     whole, here = data(), columns(rank, world)
@@ -502,6 +525,7 @@ CASES: dict[str, Any] = {
 CASES |= {
     f.__name__: (f,)
     for f in (
+        trap_20,
         statistics,
         kernels,
         nothing_here,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -270,3 +272,15 @@ CASES = [(world, f"{f.__name__} {k}") for world, many in ((3, 3), (4, 6)) for f 
 @pytest.mark.parametrize(("world", "name"), [*CASES, (3, "gathered 0"), (4, "gathered 0")])
 def test_placements(world: int, name: str, wrong: dict[int, dict[str, str]]) -> None:
     assert not wrong[world].get(name), wrong[world][name]
+
+
+@pytest.mark.slow
+def test_a_language_model_on_two_by_two_processes_learns_as_on_one() -> None:
+    example = Path(__file__).parents[1] / "examples" / "tensor_parallel_language_model.py"
+    command = [sys.executable, str(example), "--steps", "8"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    assert float(text.partition("differ by at most ")[2].split()[0]) < 1e-3
+    first, last = (
+        float(line.split()[-1]) for line in text.splitlines() if line.startswith(("step     0", "step     7"))
+    )
+    assert last < first - 0.3
