@@ -199,3 +199,31 @@ def test_nothing_is_read_behind_the_last_row():
     script = Path(__file__).with_name("guarded.py")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"label_smoothing": 0.1, "z_loss": 0.1, "weight": torch.rand(CLASSES)}], ids=["plain", "options"]
+)
+def test_compiled_graphs_reach_the_kernels(options, monkeypatch):
+    from conftest import kernels
+
+    x, y = inputs()
+    launched: list[str] = []
+    from crossent.backends import triton as room
+
+    for name in ("cross_entropy", "cross_entropy_with_gradient"):
+        own = getattr(room, name)
+        monkeypatch.setattr(room, name, lambda *a, own=own, name=name, **k: (launched.append(name), own(*a, **k))[1])
+    with kernels():
+        monkeypatch.setattr("crossent._linear.device.GPUS", ("cpu",))
+        step = torch.compile(lambda z: crossent.cross_entropy(z, y, **options), fullgraph=True, backend="aot_eager")
+        ours = x.clone().requires_grad_()
+        value = step(ours)
+        value.backward()
+    assert launched == ["cross_entropy", "cross_entropy_with_gradient"]
+    theirs = x.double().requires_grad_()
+    wide = {name: part.double() if isinstance(part, torch.Tensor) else part for name, part in options.items()}
+    exact = crossent.cross_entropy(theirs, y, **wide)
+    exact.backward()
+    torch.testing.assert_close(value.double(), exact, rtol=2e-6, atol=0)
+    torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=1e-5, atol=1e-7)

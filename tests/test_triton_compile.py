@@ -30,7 +30,7 @@ SHARED = 48 * 1024  # bytes that a program has on every generation without askin
 
 
 @pytest.fixture(scope="module", params=[80, 90, 100], ids=lambda number: f"sm_{number}")
-def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the launchers would launch."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
@@ -40,7 +40,12 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return json.loads(done.stdout)
 
 
-def test_every_kernel_is_there_spills_nothing_and_uses_128_bits(compiled: list[dict[str, Any]]) -> None:
+def test_a_batch_of_another_size_compiles_nothing_anew(told: dict[str, Any]) -> None:
+    assert told["anew"] == 0
+
+
+def test_every_kernel_is_there_spills_nothing_and_uses_128_bits(told: dict[str, Any]) -> None:
+    compiled = told["kernels"]
     assert {note["kernel"] for note in compiled} == KERNELS
     for note in compiled:
         assert note["spills"] <= (8 if note["case"].startswith("every") else 0), note  # two numbers, of every option

@@ -1,4 +1,4 @@
-"""The C++ room as custom operators of PyTorch, for torch.compile: one node of the graph each way, no graph break.
+"""The kernels as custom operators of PyTorch, for torch.compile: one node of the graph each way, no graph break.
 
 `crossent::row_losses` gives each row's loss and sample_weight·lse², `crossent::row_gradient` their derivative by the
 logits for a cotangent of each, formed from the logits again. The second derivative is the definition's. A class index
@@ -7,6 +7,7 @@ that is no class gives a NaN row: a compiled graph does not look at values.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import torch
@@ -16,21 +17,24 @@ from torch._decomp import register_decomposition
 from .. import _functions
 from .._call.canonical import Rows
 from .._call.options import Options
+from .._linear import device
 from ..backends import agnostic, cpu
 from . import functions, state
 
 READY = cpu.built()
+GPU_READY = importlib.util.find_spec("triton") is not None  # a constant: torch.compile reads it
 TAKES = frozenset(("weight", "ignore_index", "label_smoothing", "sample_weight", "z_loss", "softcap", "temperature"))
 
 
 def serves(rows: Rows) -> bool:
-    """Whether a traced call is the operators': CPU tensors, only the logits differentiated.
+    """Whether a traced call is the operators': tensors that there are kernels for, only the logits differentiated.
 
     A transform inside the graph takes the definition; so does torch.export, whose programs run without this package.
     """
     if not rows.options.asked <= TAKES or state.transforming() or state.exporting():
         return False
-    if not READY or rows.where is not None or rows.x.device.type != "cpu" or (rows.y is None and rows.q is None):
+    here = GPU_READY if device.on_gpu(rows.x) else READY and rows.x.device.type == "cpu"
+    if not here or rows.where is not None or (rows.y is None and rows.q is None):
         return False
     return not any(p is not None and p.requires_grad for p in (rows.q, rows.weight, rows.sample_weight))
 
@@ -51,7 +55,7 @@ def _rows(x: Tensor, targets: tuple[Any, ...], settings: tuple[Any, ...]) -> Row
     return Rows(x, y, q, live, weight, sample_weight, None, options, False, x.ndim - 1, dtype, dtype)
 
 
-@library.custom_op("crossent::row_losses", mutates_args=(), device_types="cpu")
+@library.custom_op("crossent::row_losses", mutates_args=(), device_types=("cpu", "cuda"))
 def row_losses(
     x: Tensor,
     y: Tensor | None,
@@ -66,11 +70,14 @@ def row_losses(
 ) -> tuple[Tensor, Tensor]:
     """The loss of each row, and sample_weight·lse²."""
     settings = (ignore_index, label_smoothing, softcap, temperature, wide)
-    room: Any = cpu if cpu.built() else agnostic  # a graph may outlive the setting that it was made under
-    losses: tuple[Tensor, Tensor] = room.cross_entropy(
-        _rows(x.detach(), (y, q, weight, sample_weight), settings), functions
-    )
+    rows = _rows(x.detach(), (y, q, weight, sample_weight), settings)
+    losses: tuple[Tensor, Tensor] = _room(rows).cross_entropy(rows, functions)
     return losses
+
+
+def _room(rows: Rows) -> Any:
+    """The kernels for the rows, or the definition: a graph may outlive the setting that it was made under."""
+    return device.room(rows) or (cpu if rows.x.is_cpu and cpu.built() else agnostic)
 
 
 @row_losses.register_fake
@@ -79,7 +86,7 @@ def _(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape[:-1], dtype=dtype), x.new_empty(x.shape[:-1], dtype=dtype)
 
 
-@library.custom_op("crossent::row_gradient", mutates_args=(), device_types="cpu")
+@library.custom_op("crossent::row_gradient", mutates_args=(), device_types=("cpu", "cuda"))
 def row_gradient(
     loss_cotangent: Tensor,
     square_cotangent: Tensor,
@@ -98,7 +105,11 @@ def row_gradient(
     gradient: Tensor
     rows = _rows(x.detach(), (y, q, weight, sample_weight), (ignore_index, label_smoothing, softcap, temperature, wide))
     dtype = rows.sum_dtype
-    if not cpu.built():
+    if (own := device.room(rows)) is not None:
+        cotangents = (loss_cotangent.to(dtype), square_cotangent.to(dtype))
+        gradient = own.cross_entropy_with_gradient(rows, lambda *_: cotangents)[2]
+        return gradient
+    if _room(rows) is agnostic:
         return _gradient_by_definition(rows, loss_cotangent, square_cotangent)
     _, _, gradient = cpu.cross_entropy_with_gradient(rows, lambda *_: (1.0, 0.0), loss_cotangent.to(dtype))
     if bool((square_cotangent != 0).any()):
