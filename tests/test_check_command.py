@@ -279,3 +279,41 @@ def test_the_server_answers_an_editor(here):
     done = subprocess.run(words, input=sent, capture_output=True, timeout=60, check=False)
     assert b"textDocument/publishDiagnostics" in done.stdout
     assert b"softmax before cross-entropy" in done.stdout
+
+
+# ---------------------------------------------------------------------- what is told, and in which form
+
+
+def test_statistics_are_json_where_that_is_asked_for():
+    done = command("--statistics", "--output-format", "json", ".")
+    assert json.loads(done.stdout) == [{"rule": "X001", "title": "softmax before cross-entropy", "count": 1}]
+    done = command("--statistics", "--output-format", "sarif", ".")
+    assert done.exit_code == 2
+    assert "--statistics has no sarif form" in done.stderr
+
+
+def test_the_excerpt_of_standard_input_is_of_standard_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.py").write_text("# another text\n# on the disk\n")
+    done = CliRunner().invoke(main, ["check", "-", "--stdin-filename", "a.py"], input=BAD)
+    assert BAD.splitlines()[1] in done.stdout
+    assert "on the disk" not in done.stdout
+    done = CliRunner().invoke(main, ["check", "-", "--stdin-filename", "new.py"], input=BAD)
+    assert BAD.splitlines()[1] in done.stdout
+
+
+def test_a_gitignore_that_cannot_be_respected_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pathspec", None)
+    Path(".gitignore").write_text("bad.py\n")
+    done = command(".")
+    assert done.exit_code == 1
+    assert ".gitignore is not respected: that takes pathspec (pip install 'crossent[check]')" in done.stderr
+
+
+def test_another_version_of_the_linter_has_another_cache(monkeypatch, tmp_path):
+    first = cache._version()
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
+    Path("cache.py").write_text("")
+    second = cache._version()
+    Path("rules.py").write_text("x = 1\n")
+    assert len({first, second, cache._version()}) == 3

@@ -18,6 +18,7 @@ from .source.report import Report
 
 __all__ = ["check"]
 
+COUNTED = ("full", "text", "concise", "grouped", "json")  # the forms that --statistics has
 FORMS = ["full", "text", "concise", "grouped", "json", "junit", "github", "sarif"]
 
 
@@ -77,6 +78,8 @@ def check(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> None
         return
     if options["write"] and not options["fix"]:
         raise click.UsageError("--write goes with --fix: `crossent check --fix --write` changes the files")
+    if options["counts"] and options["form"] not in COUNTED:
+        raise click.UsageError(f"--statistics has no {options['form']} form: choose json, or leave the format out")
     if options["write"] and options["only_diff"]:
         raise click.UsageError("--diff writes nothing: leave --write out, or --diff")
     ctx.exit(_run(list(paths) or ["."], options))
@@ -114,17 +117,23 @@ def _standard_input(paths: list[str], given: Settings, options: dict[str, Any]) 
     if options["fix"] or options["only_diff"]:
         return fix_text(name, data, settings, options, show)
     project = Project(texts={name: data})
-    return show(look_at_files([name], settings, project), options)
+    report = look_at_files([name], settings, project)
+    report.texts = project.texts
+    return show(report, options)
 
 
 def show(report: Report, options: dict[str, Any], *, fixed: int | None = None) -> int:
     """Print or write the findings; the exit code that they ask for."""
-    from .formats import FORMATS, PEOPLE, counted, statistics
+    from .formats import FORMATS, PEOPLE, counted, full, statistics, statistics_as_json
 
     for remark in report.remarks:
         click.echo(remark, err=True)
     people = options["form"] in PEOPLE
-    text = statistics(report.findings) if options["counts"] else FORMATS[options["form"]](report.findings)
+    form = FORMATS[options["form"]]
+    if options["counts"]:
+        text = statistics(report.findings) if people else statistics_as_json(report.findings)
+    else:
+        text = full(report.findings, report.texts) if form is full else form(report.findings)
     _put(text, report.findings, people=people, file=options["output_file"])
     if people:
         before = f"{counted(fixed, 'finding')} fixed, " if fixed is not None else ""

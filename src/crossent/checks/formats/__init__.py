@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..finding import Finding
-from .machine import as_json, github, junit, sarif
+from .machine import as_json, github, junit, sarif, statistics_as_json
 from .text import concise, counted, full, grouped, statistics
 
-__all__ = ["FORMATS", "PEOPLE", "counted", "statistics"]
+__all__ = ["FORMATS", "PEOPLE", "counted", "full", "statistics", "statistics_as_json"]
 
 PEOPLE = ("full", "text", "concise", "grouped")
 FORMATS: dict[str, Callable[[Iterable[Finding]], str]] = {

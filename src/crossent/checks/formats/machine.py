@@ -10,8 +10,15 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ..finding import Finding
 from ..rules import RULES, STATES
+from .text import counts_of
 
-__all__ = ["as_json", "github", "junit", "sarif"]
+__all__ = ["as_json", "github", "junit", "sarif", "statistics_as_json"]
+
+
+def statistics_as_json(findings: Iterable[Finding]) -> str:
+    """How often each rule is broken, most often first: a list of objects with rule, title and count."""
+    rows = counts_of(findings).most_common()
+    return json.dumps([{"rule": rule, "title": title, "count": count} for (rule, title), count in rows], indent=2)
 
 
 def as_json(findings: Iterable[Finding]) -> str:

@@ -12,7 +12,7 @@ from ..finding import Finding
 from ..source.project import Project
 from ..source.sources import Source
 
-__all__ = ["concise", "counted", "full", "grouped", "statistics"]
+__all__ = ["concise", "counted", "counts_of", "full", "grouped", "statistics"]
 
 COLOURS = {"certain": "red", "possible": "yellow", "note": "blue"}
 
@@ -27,9 +27,12 @@ def concise(findings: Iterable[Finding]) -> str:
     return "\n".join(_head(finding, finding.place) for finding in findings)
 
 
-def full(findings: Iterable[Finding]) -> str:
-    """The line, the source with a caret below it, and what the rule is about where it comes first."""
-    project, explained, parts = Project(), set(), []
+def full(findings: Iterable[Finding], texts: dict[str, bytes] | None = None) -> str:
+    """The line, the source with a caret below it, and what the rule is about where it comes first.
+
+    `texts` are the files that were looked at with another content than the one on the disk.
+    """
+    project, explained, parts = Project(texts=texts), set(), []
     for finding in findings:
         lines = [_head(finding, finding.place), *_excerpt(finding, project)]
         if finding.rule_id not in explained:
@@ -59,7 +62,8 @@ def _excerpt(finding: Finding, project: Project) -> list[str]:
 
 
 def _source(finding: Finding, project: Project) -> Source | None:
-    return project.module(finding.path).source if Path(finding.path).is_file() else None
+    known = finding.path in project.texts or Path(finding.path).is_file()
+    return project.module(finding.path).source if known else None
 
 
 def _row(source: Source | None, finding: Finding) -> str | None:
@@ -87,9 +91,14 @@ def grouped(findings: Iterable[Finding]) -> str:
     return "\n\n".join(parts)
 
 
+def counts_of(findings: Iterable[Finding]) -> Counter[tuple[str, str]]:
+    """How often each rule is broken, by its identifier and title."""
+    return Counter((finding.rule_id, finding.rule.title) for finding in findings)
+
+
 def statistics(findings: Sequence[Finding]) -> str:
     """How often each rule is broken, most often first."""
-    counts = Counter((finding.rule_id, finding.rule.title) for finding in findings)
+    counts = counts_of(findings)
     width = len(str(max(counts.values(), default=0)))
     return "\n".join(f"{count:>{width}}  {rule}  {title}" for (rule, title), count in counts.most_common())
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ...errors import DataError
 from ..settings import Settings
 
@@ -69,6 +71,7 @@ class GitIgnore:
 
     def __init__(self, folder: str) -> None:
         self.patterns: list[tuple[str, Any]] = []
+        self.told = False
         here = Path(os.path.abspath(folder))
         above = []
         for parent in [here, *here.parents]:
@@ -92,9 +95,17 @@ class GitIgnore:
             return
         try:
             import pathspec
-        except ImportError:  # without the extra, files that git ignores are looked at too
+        except ImportError:
+            self._tell(folder)
             return
         self.patterns.append((folder, pathspec.GitIgnoreSpec.from_lines(lines)))
+
+    def _tell(self, folder: str) -> None:
+        """Say once that without the extra, files that git ignores are looked at, too."""
+        if not self.told:
+            path = os.path.join(folder, ".gitignore")
+            click.echo(f"{path} is not respected: that takes pathspec (pip install 'crossent[check]')", err=True)
+        self.told = True
 
     def matches(self, path: str) -> bool:
         """Whether git would ignore a file or folder."""

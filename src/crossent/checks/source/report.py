@@ -34,6 +34,7 @@ class Report:
         self.findings: list[Finding] = []
         self.raw: list[Found] = []
         self.remarks: list[str] = []
+        self.texts: dict[str, bytes] = {}  # files that were looked at with another content than the one on the disk
         self.files = 0
 
     @property
