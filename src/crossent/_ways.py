@@ -141,6 +141,11 @@ def reduced(rows: Rows) -> Array:
     """The reduced loss of canonical rows, in the fastest way that serves them."""
     if is_torch(rows.x):
         return torch_way().cross_entropy(rows)
+    if is_jax(rows.x):
+        from ._jax import rows as jax_rows
+
+        if jax_rows.serves(rows):
+            return jax_rows.reduced(rows)
     with quiet(rows.x):
         loss, z_squared = room(rows).cross_entropy(rows, rules(rows.x))
         return _reduction.reduce_rows(rows, loss, z_squared)
@@ -170,6 +175,11 @@ def cross_entropy_with_grad(input: Array, target: Array, weight: Array, given: G
 
 def _with_gradient(rows: Rows) -> tuple[Array, Array]:
     """The reduced loss and its derivative by x, in x's dtype, classes last."""
+    if is_jax(rows.x):
+        from ._jax import rows as jax_rows
+
+        if jax_rows.serves(rows):
+            return jax_rows.with_gradient(rows)
     with quiet(rows.x):
         loss, z_squared, gradient = room(rows).cross_entropy_with_gradient(rows, _reduction.scales)
         return _reduction.reduce_rows(rows, loss, z_squared), gradient
@@ -319,7 +329,7 @@ def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, given: Giv
             return _torch_linear().cross_entropy(call)
     stats = call.rows.options.return_stats
     if not _by_chunks(call):
-        value = reduced(whole(call))
+        value = _by_whole(call)
         return (value, statistics(whole(call, every_row=True))) if stats else value
     done = passes.forward(call, stats=stats)
     value = scalar(done.value)
@@ -330,7 +340,17 @@ def _layer_loss(layer: Layer) -> Array:
     """The reduced loss of a layer."""
     if is_torch(layer.x):
         return _torch_linear().cross_entropy(layer)
-    return scalar(passes.forward(layer).value) if _by_chunks(layer) else reduced(whole(layer))
+    return scalar(passes.forward(layer).value) if _by_chunks(layer) else _by_whole(layer)
+
+
+def _by_whole(layer: Layer) -> Array:
+    """The reduced loss of a layer of other arrays: JAX's in a scan where that serves, else of all its logits."""
+    if is_jax(layer.x):
+        from ._jax import linear as jax_linear
+
+        if jax_linear.serves(layer):
+            return jax_linear.reduced(layer)
+    return reduced(whole(layer))
 
 
 def linear_cross_entropy_with_grad(

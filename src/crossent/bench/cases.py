@@ -10,6 +10,7 @@ __all__ = ["MEMORY_SUITES", "MEMORY_SWEEPS", "SUITES", "SWEEPS", "Case", "Goal",
 
 CROSSENT = "crossent"
 EAGER, COMPILED, CHUNKED = "torch eager", "torch.compile", "torch chunked"
+OPTAX, JAX = "optax", "JAX"
 SCIPY, SKLEARN = "scipy.special", "scikit-learn log_loss"
 COPY, READ, PRODUCTS = "copy of the logits", "one read of the logits", "matrix products alone"
 LOGITS, MEBIBYTE = "the logits", "1 MiB"
@@ -94,7 +95,14 @@ def shrunk(case: Case, factor: int) -> Case:
 
 def speed(**bounds: float) -> tuple[Goal, ...]:
     """Goals of speed, the peers by short names."""
-    peers = {"eager": EAGER, "compiled": COMPILED, "scipy": SCIPY, "sklearn": SKLEARN, "chunked": CHUNKED}
+    peers = {
+        "eager": EAGER,
+        "compiled": COMPILED,
+        "scipy": SCIPY,
+        "sklearn": SKLEARN,
+        "chunked": CHUNKED,
+        "optax": OPTAX,
+    }
     return tuple(Goal(peers[name], bound) for name, bound in bounds.items())
 
 
@@ -142,9 +150,24 @@ MEMORY = [
 LINEAR_MEMORY = [
     Case("linear", (rows, 512, 32000), goals=(Goal(CROSSENT, 64, MEBIBYTE),)) for rows in (2048, 8192, 32768)
 ]
-SUITES = {"cpu": CPU, "softmax": SOFTMAX, "small": SMALL, "linear": LINEAR}
+JAX_LAYER = (1024, 256, 32000)
+OF_JAX = [
+    Case("cross_entropy", shape, passes=passes, arrays="jax", goals=speed(optax=3 if shape == WIDE else 1))
+    for shape in ((64, 10), (512, 128), (1024, 1000), (512, 32000), WIDE)
+    for passes in (FORWARD, BOTH)
+] + [
+    Case("cross_entropy", (1024, 32000), "bfloat16", arrays="jax", goals=speed(optax=1)),
+    Case("cross_entropy", (1024, 32000), smoothing=0.1, arrays="jax"),
+    Case("linear", JAX_LAYER, arrays="jax", goals=(Goal(OPTAX, 1.1, "time"),)),
+]
+# The temporaries of what XLA has compiled, beyond the gradients.
+JAX_MEMORY = [
+    Case("cross_entropy", WIDE, arrays="jax", goals=(Goal(CROSSENT, 0.02, LOGITS),)),
+    Case("linear", JAX_LAYER, arrays="jax", goals=(Goal(CROSSENT, 64, MEBIBYTE),)),
+]
+SUITES = {"cpu": CPU, "softmax": SOFTMAX, "small": SMALL, "linear": LINEAR, "jax": OF_JAX}
 # What `crossent bench NAME` measures the peak memory of.
-MEMORY_SUITES = {"memory": MEMORY, "linear": LINEAR_MEMORY}
+MEMORY_SUITES = {"memory": MEMORY, "linear": LINEAR_MEMORY, "jax": JAX_MEMORY}
 # More sizes of a suite's main family, so that --plot has a curve to draw.
 SWEEPS = {
     "cpu": [Case("cross_entropy", shape) for shape in ((64, 10), (512, 128), (1024, 1000), (512, 32000))],

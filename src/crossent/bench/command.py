@@ -24,6 +24,7 @@ HELP = {
     "small": "Losses of small batches, functions and modules: the cost of a call decides.",
     "memory": "Peak memory beyond the inputs, each case in a process of its own.",
     "linear": "A linear layer with its cross-entropy: time against its matrix products, and peak memory.",
+    "jax": "Losses under jax.jit beside optax: time, and the temporaries of what XLA has compiled.",
 }
 GPU_SCRIPTS = Path(__file__).parents[3] / "benchmarks"
 NO_GPU_SUITE = "the benchmark of GPUs is not in this build of crossent"
@@ -69,6 +70,8 @@ def _suite(name: str) -> None:
     @_options
     def command(**options: Any) -> None:
         _require("tqdm", *(["matplotlib"] if options["plot_file"] else []))
+        if name == "jax":
+            _require("jax", extra="jax")
         from .suite import Options, run_suite
 
         run_suite(name, Options(**options), shlex.join(["crossent", *sys.argv[1:]]))
@@ -130,8 +133,8 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _require(*libraries: str) -> None:
+def _require(*libraries: str, extra: str = "train") -> None:
     """Say in one line what to install, before anything is measured."""
     missing = [name for name in libraries if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingDependencyError(f"crossent bench needs {', '.join(missing)}: install the extra crossent[train]")
+        raise MissingDependencyError(f"crossent bench needs {', '.join(missing)}: install the extra crossent[{extra}]")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from .cases import CHUNKED, CROSSENT, EAGER, Case
+from .cases import CHUNKED, CROSSENT, EAGER, OPTAX, Case
 from .peers import PEERS, is_installed
 from .results import Result, Row, bytes_row
 
@@ -24,6 +24,8 @@ MOST_LOGITS = 3 << 29
 def measure_memory(case: Case, threads: int, say: Callable[[str], object] = lambda _: None) -> Result:
     """The peak of a case beyond its inputs, crossent's and torch's."""
     logits = case.size * BYTES[case.dtype]
+    if case.arrays == "jax":
+        return _compiled(case, logits)
     rows = []
     for name in MEASURED:
         peer = next(peer for peer in PEERS if peer.name == name)
@@ -32,6 +34,17 @@ def measure_memory(case: Case, threads: int, say: Callable[[str], object] = lamb
         say(name)
         rows.append(_row(case, name, logits, threads))
     return Result(case, rows)
+
+
+def _compiled(case: Case, logits: int) -> Result:
+    """What XLA says that it has laid out beside the arguments and the results of a compiled case."""
+    if not is_installed("jax") or not is_installed("optax"):
+        return Result(case, [bytes_row(case, CROSSENT, None, logits, "needs JAX and optax")])
+    from .peers import of_jax
+
+    return Result(
+        case, [bytes_row(case, name, of_jax.temporaries(case, name), logits, "") for name in (CROSSENT, OPTAX)]
+    )
 
 
 def _row(case: Case, name: str, logits: int, threads: int) -> Row:

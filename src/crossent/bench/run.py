@@ -10,7 +10,7 @@ from .cases import CROSSENT, Case
 from .inputs import Inputs, inputs_of
 from .machine import Others
 from .measure import SLOW_SECONDS, Budget, Step, Timings, measure
-from .peers import FLOORS, PEERS, Peer, is_installed
+from .peers import FLOORS, PEERS, Peer, asked, is_installed
 from .reference import OF_PEERS, answer_of, fault
 from .results import Result, timed_rows
 
@@ -36,7 +36,7 @@ def run(case: Case, plan: Plan, say: Callable[[str], object] = lambda _: None) -
             timed_rows(case, Timings([]), [CROSSENT], {CROSSENT: "needs PyTorch: install the extra crossent[torch]"}),
         )
     inputs = inputs_of(case)
-    steps, notes, warm = _checked(case, inputs, [peer for peer in PEERS if peer.name not in plan.without], say)
+    steps, notes, warm = _checked(case, inputs, [peer for peer in asked(case) if peer.name not in plan.without], say)
     say("timing")
     seconds = plan.seconds if case.size >= SMALL_ELEMENTS else plan.seconds / 3
     others = Others()

@@ -22,7 +22,7 @@ from .run import Plan, run
 
 __all__ = ["Options", "run_suite", "selected"]
 
-CASE_SECONDS = {"cpu": 4.0, "softmax": 3.0, "small": 10.0, "linear": 10.0}
+CASE_SECONDS = {"cpu": 4.0, "softmax": 3.0, "small": 10.0, "linear": 10.0, "jax": 6.0}
 QUICK_SECONDS, QUICK_SHRINK = 0.6, 8
 
 

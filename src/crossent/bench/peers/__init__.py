@@ -6,11 +6,11 @@ import importlib
 import importlib.metadata
 from typing import NamedTuple
 
-from ..cases import CHUNKED, COMPILED, COPY, CROSSENT, EAGER, PRODUCTS, READ, SCIPY, SKLEARN, Case
+from ..cases import CHUNKED, COMPILED, COPY, CROSSENT, EAGER, JAX, OPTAX, PRODUCTS, READ, SCIPY, SKLEARN, Case
 from ..inputs import Inputs
 from ..measure import Step
 
-__all__ = ["FLOORS", "PEERS", "Peer", "is_installed", "missing"]
+__all__ = ["FLOORS", "PEERS", "Peer", "asked", "is_installed", "missing"]
 
 
 class Peer(NamedTuple):
@@ -39,12 +39,18 @@ PEERS = [
     Peer(SCIPY, "of_scipy", "step", "scipy", "pip install scipy"),
     Peer(SKLEARN, "of_sklearn", "step", "scikit-learn", "pip install scikit-learn"),
     Peer("NumPy by hand", "of_numpy", "step", "numpy", ""),
-    Peer("JAX", "of_jax", "step", "jax", "install the extra crossent[jax]"),
+    Peer(OPTAX, "of_jax", "optax_step", "optax", "pip install optax"),
+    Peer(JAX, "of_jax", "step", "jax", "install the extra crossent[jax]"),
     Peer(COPY, "floors", "copy", "numpy", ""),
     Peer(READ, "floors", "read", "numpy", ""),
     Peer(PRODUCTS, "floors", "products", "torch", "install the extra crossent[torch]"),
 ]
 FLOORS = (COPY, READ, PRODUCTS)
+
+
+def asked(case: Case) -> list[Peer]:
+    """The peers of a case: of one under JAX's jit those under it, and the copy."""
+    return [peer for peer in PEERS if case.arrays != "jax" or peer.name in (CROSSENT, OPTAX, JAX, COPY)]
 
 
 def is_installed(package: str) -> bool:

@@ -22,6 +22,10 @@ def step(case: Case, inputs: Inputs) -> Step | None:
             function = getattr(crossent, "linear_cross_entropy", None)
             return None if function is None else of_torch.linear(function, case, inputs)
         return of_torch.rows(_torch_function(case), case, inputs, {} if case.module else _options(case))
+    if case.arrays == "jax":
+        from . import of_jax
+
+        return of_jax.crossent_step(case, inputs)
     if case.work == "cross_entropy":
         return _numpy_loss(case, inputs)
     function = getattr(crossent, case.work)

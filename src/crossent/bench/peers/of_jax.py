@@ -1,36 +1,75 @@
-"""JAX, under jit: value and gradient as XLA fuses them."""
+"""JAX, under jit: value and gradient as XLA fuses them, of crossent, of optax and by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ..cases import BOTH, Case
-from ..inputs import Inputs
+from ..cases import BOTH, CROSSENT, Case
+from ..inputs import Inputs, inputs_of
 from ..measure import Step
 
-__all__ = ["step"]
+__all__ = ["crossent_step", "optax_step", "step", "temporaries"]
 
 Array = Any
+Loss = Callable[..., Array]
 
 
 def step(case: Case, inputs: Inputs) -> Step | None:
-    """The case, compiled; its inputs are copied once, outside of the timing."""
+    """The case in JAX's own functions; its inputs are copied once, outside of the timing."""
+    import jax
+
+    if case.work in ("softmax", "log_softmax", "logsumexp"):
+        function = jax.nn.logsumexp if case.work == "logsumexp" else getattr(jax.nn, case.work)
+        kin, x = jax.jit(lambda x: function(x, -1)), _array(case, inputs.logits)
+        return Step(lambda: (_done(kin(x)), None))
+    return _step(case, inputs, binary if case.work == "binary" else _cross_entropy(case))
+
+
+def crossent_step(case: Case, inputs: Inputs) -> Step:
+    """crossent under jit."""
+    return _step(case, inputs, _crossent(case), whole=False)
+
+
+def optax_step(case: Case, inputs: Inputs) -> Step | None:
+    """optax under jit, of the cases in JAX's arrays."""
+    return _step(case, inputs, _optax(case)) if case.arrays == "jax" else None
+
+
+def temporaries(case: Case, peer: str) -> int:
+    """The bytes that a compiled case takes beside its arguments and its results."""
+    own = peer == CROSSENT
+    function, arguments = _compiled(case, inputs_of(case), _crossent(case) if own else _optax(case), whole=not own)
+    return int(function.lower(*arguments).compile().memory_analysis().temp_size_in_bytes)
+
+
+def _step(case: Case, inputs: Inputs, loss: Loss, *, whole: bool = True) -> Step:
+    """The step of a loss, with its gradients where the case has a backward pass."""
+    function, arguments = _compiled(case, inputs, loss, whole=whole)
+    if case.passes == BOTH:
+        return Step(lambda: _done(function(*arguments)))
+    return Step(lambda: (_done(function(*arguments)), None))
+
+
+def _compiled(case: Case, inputs: Inputs, loss: Loss, *, whole: bool) -> tuple[Any, tuple[Array, ...]]:
+    """The function under jit and its arguments; `whole`: a loss of logits, which a linear layer forms."""
     import jax
     import jax.numpy as jnp
 
-    if case.work == "linear":
-        return _linear_layer(case, inputs)
-    x = jnp.asarray(inputs.logits, dtype=case.dtype)
-    if case.work not in ("binary", "cross_entropy"):
-        kin = jax.jit(getattr(jax.nn, case.work), static_argnums=1)
-        return Step(lambda: (_done(kin(x, -1)), None))
-    y = jnp.asarray(inputs.target, dtype=case.dtype if inputs.target.dtype.kind == "f" else jnp.int32)
-    loss = binary if case.work == "binary" else _cross_entropy(case)
-    if case.passes == BOTH:
-        both = jax.jit(jax.value_and_grad(loss))
-        return Step(lambda: _done(both(x, y)))
-    forward = jax.jit(loss)
-    return Step(lambda: (_done(forward(x, y)), None))
+    indices = inputs.target.dtype.kind != "f"
+    y = jnp.asarray(inputs.target, dtype=jnp.int32) if indices else _array(case, inputs.target)
+    if case.work != "linear":
+        return jax.jit(jax.value_and_grad(loss) if case.passes == BOTH else loss), (_array(case, inputs.logits), y)
+    own = (lambda x, weight, y: loss(x @ weight.T, y)) if whole else loss
+    function = jax.jit(jax.value_and_grad(own, argnums=(0, 1)) if case.passes == BOTH else own)
+    return function, (_array(case, inputs.features), _array(case, inputs.weight), y)
+
+
+def _array(case: Case, x: Any) -> Array:
+    """An array of the case's dtype."""
+    import jax.numpy as jnp
+
+    return jnp.asarray(x, dtype=case.dtype)
 
 
 def _done(result: Any) -> Any:
@@ -41,21 +80,27 @@ def _done(result: Any) -> Any:
     return wait(result)
 
 
-def _linear_layer(case: Case, inputs: Inputs) -> Step:
-    """A linear layer and its cross-entropy, with both gradients where the case has a backward pass."""
+def _crossent(case: Case) -> Loss:
+    """crossent's function."""
+    import crossent
+
+    if case.work == "linear":
+        return crossent.linear_cross_entropy
+    return lambda x, y: crossent.cross_entropy(x, y, label_smoothing=case.smoothing)
+
+
+def _optax(case: Case) -> Loss:
+    """The mean of optax's losses, classes on axis 1."""
     import jax
-    import jax.numpy as jnp
+    import optax
 
-    x, weight = (jnp.asarray(part, dtype=case.dtype) for part in (inputs.features, inputs.weight))
-    y, of_logits = jnp.asarray(inputs.target, dtype=jnp.int32), _cross_entropy(case)
+    def loss(x: Array, y: Array) -> Array:
+        if case.smoothing:
+            q = optax.smooth_labels(jax.nn.one_hot(y, x.shape[1], dtype=x.dtype), case.smoothing)
+            return optax.softmax_cross_entropy(x, q).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(x, y).mean()
 
-    def loss(x: Array, weight: Array, y: Array) -> Array:
-        return of_logits(x @ weight.T, y)
-
-    function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)) if case.passes == BOTH else loss)
-    if case.passes == BOTH:
-        return Step(lambda: _done(function(x, weight, y)))
-    return Step(lambda: (_done(function(x, weight, y)), None))
+    return loss
 
 
 def binary(x: Array, y: Array) -> Array:
@@ -65,7 +110,7 @@ def binary(x: Array, y: Array) -> Array:
     return (jnp.logaddexp(0, x) - x * y).mean()
 
 
-def _cross_entropy(case: Case) -> Any:
+def _cross_entropy(case: Case) -> Loss:
     """The mean of −⟨q, log p⟩, classes on axis 1."""
     import jax
     import jax.numpy as jnp

@@ -79,6 +79,7 @@ struct Kernels {
 };
 
 void prepare(Rows&);
+void run(Rows&);  // on all threads
 const Kernels* kernels_for(const char* forced);  // null: the best that this processor runs
 
 void parallel(int64_t units, int64_t grain, void (*run)(const void*, int64_t, int64_t), const void* data);

@@ -18,6 +18,7 @@
 
 #include "kernels.h"
 #include "numbers.h"
+#include "xla.h"
 
 namespace {
 
@@ -433,6 +434,11 @@ PyObject* release(PyObject*, PyObject* const* items, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
+// The handler that XLA calls; see xla.cpp.
+PyObject* xla_losses(PyObject*, PyObject*) {
+  return PyCapsule_New(reinterpret_cast<void*>(crossent::xla::losses), "xla._CUSTOM_CALL_TARGET", nullptr);
+}
+
 PyObject* empty_cache(PyObject*, PyObject*) { return PyLong_FromLongLong(crossent::empty_cache()); }
 
 template <class Function>
@@ -454,6 +460,7 @@ PyMethodDef methods[] = {
     {"get_threads", as_method(get_threads), METH_NOARGS, "How many threads may work."},
     {"reserve", as_method(reserve), METH_O, "Memory for a large result."},
     {"release", as_method(release), METH_FASTCALL, "Give memory back."},
+    {"xla_losses", as_method(xla_losses), METH_NOARGS, "The handler of XLA's custom calls."},
     {"empty_cache", as_method(empty_cache), METH_NOARGS, "Give kept memory to the system; how many bytes."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -481,6 +488,8 @@ long minor_version() {
 }
 
 }  // namespace
+
+void crossent::run(Rows& c) { run_rows(c); }
 
 PyMODINIT_FUNC PyInit__kernels() {
   if (minor_version() >= 12) slots[1] = {multiple_interpreters, per_interpreter_gil};

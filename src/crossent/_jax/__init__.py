@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from . import _definition as definition
-from . import _functions
-from ._definition import Array
+from .. import _definition as definition
+from .. import _functions
+from .._definition import Array
 
 row_loss = jax.custom_jvp(_functions.row_loss)
 logsumexp = jax.custom_jvp(_functions.logsumexp)
