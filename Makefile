@@ -4,6 +4,7 @@
 # make test-torch  the losses with another torch: make test-torch TORCH=2.14.1
 # make sanitize   the conformance suite over kernels built under AddressSanitizer, then under ThreadSanitizer (g++)
 # make fuzz       random calls of the kernels against the oracle, for SECONDS (600), from SEED (the time); wrong seeds are kept
+# make reproducible  builds the sdist and, without an index, the wheel from it, twice each, and compares their bytes
 # make lint       ruff and mypy, both strict
 # make docs       the documentation, written to build/docs; a warning or a broken link fails it
 # make links      the documentation's links to other sites; needs a network
@@ -14,7 +15,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 JOBS ?= 2
 
-.PHONY: train test test-all test-torch sanitize fuzz lint docs links rules clean
+.PHONY: train test test-all test-torch sanitize fuzz reproducible lint docs links rules clean
 
 $(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/backends/cpu/kernels/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -64,6 +65,18 @@ SECONDS ?= 600
 
 fuzz: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python tests/fuzz.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+reproducible: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+reproducible: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet build cmake ninja scikit-build-core --constraint constraints.txt
+	set -e; export PIP_NO_INDEX=1 PATH="$(CURDIR)/$(BIN):$$PATH"; for part in first second; do \
+	  rm -rf build/$$part; \
+	  $(BIN)/python -m build --no-isolation --sdist --outdir build/$$part; \
+	  $(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/$$part build/$$part/*.tar.gz; \
+	done
+	cmp build/first/*.tar.gz build/second/*.tar.gz
+	cmp build/first/*.whl build/second/*.whl
+	sha256sum build/first/*
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
