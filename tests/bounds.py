@@ -8,11 +8,27 @@ searches for worse ones; docs/exactness.md shows this table beside what others r
 
 definition  wherever it runs in a library with float64: NumPy and PyTorch without kernels, under vmap, grad, jvp and
             compile, for second derivatives, masks and soft targets that are differentiated; float32 in float64
+cpu         the C++ kernels, for every kind of processor: NumPy arrays and eager PyTorch tensors on the CPU
 jax         float32 without float64: the remainder of z − m is carried, exp and log1p are XLA's
 triton      float32 in the registers
 """
 
-BOUNDS: dict[str, dict[str, dict[str, tuple[int, int, int, int]]]] = {
+NAMES = (
+    "softmax",
+    "log_softmax",
+    "logsumexp",
+    "entropy",
+    "confidence",
+    "cross_entropy",
+    "cross_entropy, soft targets",
+    "cross_entropy, smoothing and class weights",
+    "cross_entropy, temperature",
+    "cross_entropy, soft-cap",
+    "cross_entropy, z-loss",
+    "binary_cross_entropy_with_logits",
+    "the same, smoothing and pos_weight",
+)
+BOUNDS: dict[str, dict[str, dict[str, tuple[float, float, float, float]]]] = {
     "definition": {
         "float32": {
             "softmax": (1, 2, 1, 2),
@@ -44,6 +60,40 @@ BOUNDS: dict[str, dict[str, dict[str, tuple[int, int, int, int]]]] = {
             "binary_cross_entropy_with_logits": (3, 4, 4, 8),
             "the same, smoothing and pos_weight": (4, 5, 4, 8),
         },
+    },
+    "cpu": {
+        "float32": {
+            "softmax": (2, 4, 4, 8),
+            "log_softmax": (2, 4, 4, 8),
+            "logsumexp": (2, 4, 4, 8),
+            "entropy": (2, 4, 4, 8),
+            "confidence": (2, 4, 4, 8),
+            "cross_entropy": (2, 4, 4, 8),
+            "cross_entropy, soft targets": (2, 4, 4, 8),
+            "cross_entropy, smoothing and class weights": (2, 4, 4, 8),
+            "cross_entropy, temperature": (2, 4, 4, 8),
+            "cross_entropy, soft-cap": (2, 4, 4, 8),
+            "cross_entropy, z-loss": (2, 4, 4, 8),
+            "binary_cross_entropy_with_logits": (2, 4, 4, 8),
+            "the same, smoothing and pos_weight": (3, 4, 4, 8),
+        },
+        "float64": {
+            "softmax": (2, 4, 4, 8),
+            "log_softmax": (2, 4, 4, 8),
+            "logsumexp": (2, 4, 4, 8),
+            "entropy": (2, 4, 4, 8),
+            "confidence": (2, 4, 4, 8),
+            "cross_entropy": (2, 4, 4, 8),
+            "cross_entropy, soft targets": (2, 4, 4, 8),
+            "cross_entropy, smoothing and class weights": (2, 4, 4, 8),
+            "cross_entropy, temperature": (2, 4, 4, 8),
+            "cross_entropy, soft-cap": (2, 4, 4, 8),
+            "cross_entropy, z-loss": (2, 4, 4, 8),
+            "binary_cross_entropy_with_logits": (2, 4, 4, 8),
+            "the same, smoothing and pos_weight": (2, 4, 4, 8),
+        },
+        "bfloat16": dict.fromkeys(NAMES, (0.51, 0.51, 0.51, 0.51)),
+        "float16": dict.fromkeys(NAMES, (0.51, 0.51, 0.51, 0.51)),
     },
     "jax": {
         "float32": {

@@ -14,6 +14,13 @@ import numpy as np
 from mpmath import mp, mpf
 
 mp.prec = 320
+# From here on a number rounds to infinity.
+MOST = {
+    "bfloat16": mpf(2) ** 128 * (1 - mpf(2) ** -9),
+    "float16": mpf(65520),
+    "float32": mpf(2) ** 128,
+    "float64": mpf(2) ** 1024,
+}
 BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 SMALLEST = {"bfloat16": -126, "float16": -14, "float32": -126, "float64": -1022}  # exponent of the smallest normal
 
@@ -159,6 +166,9 @@ def ulps(got: Any, exact: Answer, dtype: str) -> np.ndarray:
     out = []
     for x, value, scale in zip(np.ravel(np.asarray(got, np.float64)), exact.value, exact.scale, strict=True):
         size = max(scale, abs(value), mpf(2) ** -1100)
+        if abs(x) == np.inf:  # right where the exact number rounds to it
+            out.append(0.0 if abs(value) >= MOST[dtype] and (x > 0) == (value > 0) else float("inf"))
+            continue
         exponent = int(mp.floor(mp.log(size, 2))) - BITS[dtype] + 1
         out.append(float(abs(number(x) - value) / mpf(2) ** max(exponent, SMALLEST[dtype])))
     return np.asarray(out)

@@ -67,8 +67,12 @@ def rows(kind: str, rng: np.random.Generator, spread: float, count: int, classes
 def batch(kind: str, seed: int, spread: float, dtype: str, count: int = 8, classes: int = CLASSES) -> Batch:
     """A batch of a kind, every number exact in `dtype`."""
     rng, wide = np.random.default_rng(seed), "float64" if dtype == "float64" else "float32"
-    z = rows(kind, rng, spread, count, classes)
-    g = rng.normal(size=z.shape) + rng.choice([0.0, 1e3], (count, 1))
+    most = float(ml_dtypes.finfo(NUMPY[dtype]).max)
+    z = rows(kind, rng, spread, count, classes).clip(-most, most)  # float16 has no offsets to 1e8
+    shift = (
+        0.0 if np.dtype(NUMPY[dtype]).itemsize == 2 else 1e3
+    )  # beside it a 16-bit cotangent is the same for all classes
+    g = rng.normal(size=z.shape) + rng.choice([0.0, shift], (count, 1))
     q = rng.dirichlet(np.ones(classes) * rng.choice([0.1, 1, 10]), count)
     weight = rng.uniform(0.25, 2, classes)
     z, g = (part.astype(NUMPY[dtype]).astype(np.float64) for part in (z, g))

@@ -67,12 +67,12 @@ def test_exp_is_right_to_one_unit_for_every_float32(level: str) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_log1p_is_right_to_one_unit_and_tanh_to_three(level: str, dtype: type) -> None:
+def test_log1p_and_tanh_are_right_to_one_unit(level: str, dtype: type) -> None:
     with kernels_of(level):
         x = np.concatenate([[0.0], np.logspace(-30, 30, 100_000), np.linspace(0, 4, 100_000)]).astype(dtype)
         assert ulps(elementary(x, 1), np.log1p(x.astype(np.longdouble))) <= 1.0
         x = np.concatenate([-x[x < 1e3], x[x < 1e3]])
-        assert ulps(elementary(x, 2), np.tanh(x.astype(np.longdouble))) <= 3.0
+        assert ulps(elementary(x, 2), np.tanh(x.astype(np.longdouble))) <= 1.0
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -57,6 +57,7 @@ def by_compile(function: Any, x: Any, cotangent: Any) -> Any:
     return leaf.grad
 
 
+CPU = [conftest.Level("v4"), conftest.Level("v3"), conftest.Level("v2"), conftest.Torch()]
 QUICK = [conftest.Level("agnostic"), conftest.Strict(), conftest.TorchWithoutKernels()]
 TRANSFORMS = [Transformed("grad", by_grad), Transformed("vmap", by_vmap)]
 
@@ -119,6 +120,21 @@ def search(rooms: list[Any], name: str, dtype: str, table: str, examples: int) -
 @pytest.mark.parametrize("name", NAMES)
 def test_the_definition(name: str, dtype: str) -> None:
     search(QUICK, name, dtype, "definition", 6)
+
+
+@pytest.mark.parametrize("room", [pytest.param(room, id=room.name) for room in CPU])
+@pytest.mark.parametrize("dtype", list(BOUNDS["cpu"]))
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kernels(name: str, dtype: str, room: Any) -> None:
+    search([room], name, dtype, "cpu", 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", [pytest.param(room, id=room.name) for room in CPU])
+@pytest.mark.parametrize("dtype", list(BOUNDS["cpu"]))
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kernels_searched_long(name: str, dtype: str, room: Any) -> None:
+    search([room], name, dtype, "cpu", 60)
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """softmax, log-softmax and logsumexp of eager tensors on the CPU that are differentiated: the C++ room both ways.
 
-torch's own gradients form 1 − p, and are 0 or worse where p rounds to 1; its values in float32 and float64 are taken
-where they are exact and faster. softmax keeps its result, the others their input; second derivatives are the
-definition's. The module is what `agnostic` takes for `rules`: the rest of them is that of `functions`.
+torch's own gradients form 1 − p, and are 0 or worse where p rounds to 1, and its values of improbable classes carry the
+rounding of z − m. softmax keeps its result, the others their input; second derivatives are the definition's. The module
+is what `agnostic` takes for `rules`: the rest of them is that of `functions`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ..backends import cpu
 from . import functions, short, state
 
 Context = Any
-SHORT = 2048
 
 
 def serves(z: Array) -> bool:
@@ -36,8 +35,6 @@ def _slow(g: Array) -> bool:
 
 def _plain(output: int, z: Array) -> Array:
     """softmax or log_softmax of the last axis."""
-    if output == cpu.SOFTMAX and z.shape[-1] <= SHORT:
-        return torch.softmax(z, -1)
     return cpu.plain_softmax(output, z.detach().contiguous())
 
 
@@ -105,17 +102,12 @@ class LogSumExp(torch.autograd.Function):
 
 
 def plain(output: int, x: Array) -> Array:
-    """softmax or log_softmax over the last axis of an eager tensor by the shortest way; None where it is not that.
-
-    softmax of shorter rows is torch's own: as exact, and faster (measured: up to a few thousand classes).
-    """
+    """softmax or log_softmax over the last axis of an eager tensor by the shortest way; None where it is not that."""
     if not short.eager(x, x) or not x.ndim:
         return None
     if x.requires_grad and torch.is_grad_enabled():
         function: Any = Softmax if output == cpu.SOFTMAX else LogSoftmax
         return function.apply(x) if serves(x) else None
-    if output == cpu.SOFTMAX and x.shape[-1] <= SHORT and x.dtype in short.SUMS and x.shape[-1]:
-        return torch.softmax(x, -1)
     return cpu.plain_softmax(output, x)
 
 

@@ -2,7 +2,7 @@
 //
 // Reductions of the argument are exact (Cody and Waite); the polynomials are Chebyshev fits of
 //   (exp(f) − 1 − f)/f²  on |f| ≤ log(2)/2   and   (2·atanh(s) − 2s)/s³  on s² ≤ 1/25,
-// that of exp in float32 weighted by f²/exp(f). exp and log1p are right to one unit in the last place, tanh to three; the
+// that of exp in float32 weighted by f²/exp(f). exp and log1p are right to one unit in the last place, tanh to one; the
 // tests measure exp over every float32 of its range. S is float, double or a vector of them.
 #pragma once
 
@@ -56,6 +56,39 @@ CROSSENT_INLINE S nan() {
   return infinity<S>() - infinity<S>();
 }
 
+// a − b, and what its rounding leaves; 0 of two equal infinities.
+template <class D>
+struct Difference {
+  D value, rest;
+};
+template <class D>
+CROSSENT_INLINE Difference<D> difference(D a, D b) {
+  const D d = a == b ? D{} : a - b, part = a - d, rest = (a - (d + part)) + (part - b);
+  return {d, rest == rest ? rest : D{}};
+}
+
+// a·b − p, exactly, where p = a·b is rounded: in one operation, which the compiler must not share with the product.
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+CROSSENT_INLINE double product_rest(double a, double b, double p) { return __builtin_fma(a, b, -p); }
+CROSSENT_INLINE Doubles product_rest(Doubles a, Doubles b, Doubles p) {
+#if defined(__AVX512F__)
+  return Doubles(_mm512_fmsub_pd(__m512d(a), __m512d(b), __m512d(p)));
+#elif defined(__AVX2__)
+  return Doubles(_mm256_fmsub_pd(__m256d(a), __m256d(b), __m256d(p)));
+#else
+  for (int64_t i = 0; i < lanes<double>; ++i) p[i] = __builtin_fma(a[i], b[i], -p[i]);
+  return p;
+#endif
+}
+#else
+template <class D>
+CROSSENT_INLINE D product_rest(D a, D b, D p) {
+  const D x = 0x1.0000002p27 * a, y = 0x1.0000002p27 * b, a_high = x - (x - a), a_low = a - a_high;
+  const D b_high = y - (y - b), b_low = b - b_high;
+  return ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low;
+}
+#endif
+
 template <class V>
 CROSSENT_INLINE V exp_polynomial(V f, float) {
   V q = V{} + 0x1.6a21dp-10f;
@@ -65,8 +98,9 @@ CROSSENT_INLINE V exp_polynomial(V f, float) {
   return q * f + 0x1.fffffcp-2f;
 }
 
+// Its terms beyond 1/2, divided by f.
 template <class V>
-CROSSENT_INLINE V exp_polynomial(V f, double) {
+CROSSENT_INLINE V exp_tail(V f) {
   V q = V{} + 0x1.1f7340dbc337ep-29;
   q = q * f + 0x1.af4e554377204p-26;
   q = q * f + 0x1.27e4db46cddd1p-22;
@@ -76,8 +110,12 @@ CROSSENT_INLINE V exp_polynomial(V f, double) {
   q = q * f + 0x1.6c16c16c162c3p-10;
   q = q * f + 0x1.11111111100bep-7;
   q = q * f + 0x1.5555555555556p-5;
-  q = q * f + 0x1.5555555555557p-3;
-  return q * f + 0.5;
+  return q * f + 0x1.5555555555557p-3;
+}
+
+template <class V>
+CROSSENT_INLINE V exp_polynomial(V f, double) {
+  return exp_tail(f) * f + 0.5;
 }
 
 template <class S>
@@ -174,16 +212,6 @@ CROSSENT_INLINE S exp_of(S x, S rest) {
   return lifted_exp(x, rest) * (1 / Format<S>::lifted_one);
 }
 
-// exp(x) − 1 for x ≤ 0 and NaN.
-template <class S>
-CROSSENT_INLINE S expm1_of(S x) {
-  using F = Format<S>;
-  x = x < -60 ? S{} - 60 : x;
-  const Reduced<S> p = reduce(x, F::round + F::bias);
-  const S scale = bits_of<S>(p.word << F::fraction);
-  return scale * expm1_of_rest(p) + (scale - 1);
-}
-
 template <class V>
 CROSSENT_INLINE V log_polynomial(V w, float) {
   V p = V{} + 0x1.e66d7p-3f;
@@ -258,19 +286,64 @@ CROSSENT_INLINE Floats log1p_of_unit(Floats x) {
 }
 #endif
 
-// tanh(x), and 1 − tanh²(x), from exp(−2|x|): nothing cancels.
-template <class S>
-CROSSENT_INLINE S tanh_of(S x) {
-  const S low = x > 0 ? -2 * x : 2 * x;
-  const S t = expm1_of(low);
-  const S value = -t / (t + 2);
+// a/b for b of ordinary size: where a processor estimates reciprocals, by two of Newton's steps, which are faster than its
+// division and lose one unit more.
+CROSSENT_INLINE Doubles quotient(Doubles a, Doubles b) {
+#if defined(__AVX512F__)
+  Doubles inverse = Doubles(_mm512_rcp14_pd(__m512d(b)));
+  inverse = inverse * (2 - b * inverse);
+  inverse = inverse * (2 - b * inverse);
+  return a * inverse;
+#else
+  return a / b;
+#endif
+}
+
+// tanh(x) to 2⁻⁴² of itself, for sums in float32: exp(f) − 1 by fewer terms.
+CROSSENT_INLINE Doubles tanh_for_floats(Doubles x) {
+  using F = Format<Doubles>;
+  const Doubles low = greater(all(-60.0), lesser(2 * x, -2 * x));  // a NaN stays one
+  const Reduced<Doubles> p = reduce(low, F::round + F::bias);
+  const Doubles scale = bits_of<Doubles>(p.word << F::fraction), f = p.high - p.low;
+  Doubles q = Doubles{} + 0x1.72ad458027fbcp-19;
+  q = q * f + 0x1.a136bf03ec612p-16;
+  q = q * f + 0x1.a019c36bc053cp-13;
+  q = q * f + 0x1.6c166bde96885p-10;
+  q = q * f + 0x1.111111170bc08p-7;
+  q = q * f + 0x1.55555565c7e0ep-5;
+  q = q * f + 0x1.5555555554f96p-3;
+  q = q * f + 0x1.fffffffffe062p-2;
+  const Doubles t = scale * (f * f * q + f) + (scale - 1), value = quotient(-t, t + 2);
   return x > 0 ? value : -value;
 }
 
+// tanh(x + rest) in two parts, right to 2⁻⁵⁸ of itself: from t = exp(−2|x|) − 1, whose terms beyond f + f²/2 are small.
+template <class D>
+CROSSENT_INLINE Difference<D> tanh_in_two(D x, D rest) {
+  using F = Format<D>;
+  const D given = x > 0 ? -2 * x : 2 * x, given_rest = x > 0 ? -2 * rest : 2 * rest;
+  const D low = given < -60 ? D{} - 60 : given;
+  const Reduced<D> p = reduce(low, F::round + F::bias);
+  const Difference<D> f = difference(p.high, p.low - (given < -60 ? D{} : given_rest));
+  const D scale = bits_of<D>(p.word << F::fraction), square = f.value * f.value;
+  const D square_rest = product_rest(f.value, f.value, square) + 2 * f.value * f.rest;
+  const Difference<D> sum = difference(f.value, square / -2);
+  const D sum_rest = sum.rest + (f.rest + (square_rest / 2 + square * f.value * exp_tail(f.value)));
+  const Difference<D> missing = difference(D{} + 1, scale), whole = difference(scale * sum.value, missing.value);
+  const Difference<D> t = difference(whole.value, missing.rest - (whole.rest + scale * sum_rest));
+  const Difference<D> below = difference(D{} + 2, -t.value);
+  const D value = -t.value / below.value;
+  const D left = (product_rest(value, below.value, -t.value) + (t.rest + value * (below.rest + t.rest))) / -below.value;
+  const Difference<D> found = difference(value, -left);
+  return {x > 0 ? found.value : -found.value, x > 0 ? found.rest : -found.rest};
+}
+
+// 1 − tanh²(x/2) for x ≤ 0, from exp(x + rest): nothing cancels.
 template <class S>
-CROSSENT_INLINE S tanh_slope(S x) {
-  const S e = exp_of(x > 0 ? -2 * x : 2 * x);
-  return 4 * e / ((1 + e) * (1 + e));
+CROSSENT_INLINE S tanh_slope(S x, S rest) {
+  const S lifted = lifted_exp(x, rest), e = lifted * (1 / Format<S>::lifted_one);
+  const S sum = 1 + e, lost = e - (sum - 1);
+  return 4 * lifted / (sum * sum + 2 * sum * lost) * (1 / Format<S>::lifted_one);
 }
 
 }  // namespace CROSSENT_ISA

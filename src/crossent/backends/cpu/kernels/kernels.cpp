@@ -46,6 +46,13 @@ void binary(const Binary& b, int64_t begin, int64_t end) {
   binary_blocks<float, Float16>(b, begin, end);
 }
 
+Doubles tanh_of(Doubles x) { return tanh_in_two(x, Doubles{}).value; }
+Floats tanh_of(Floats x) {
+  Doubles low, high;
+  halves(x, low, high);
+  return joined(tanh_for_floats(low), tanh_for_floats(high));
+}
+
 // Of vectors, as the kernels compute them.
 template <class S>
 void elementary(const S* x, S* y, int64_t count, int which) {

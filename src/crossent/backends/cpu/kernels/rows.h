@@ -36,17 +36,6 @@ CROSSENT_INLINE S times(S q, S x) {  // 0·x = 0, for every x
   return q == 0 ? S{} : q * x;
 }
 
-// a − b, and what its rounding leaves; 0 of two equal infinities.
-template <class D>
-struct Difference {
-  D value, rest;
-};
-template <class D>
-CROSSENT_INLINE Difference<D> difference(D a, D b) {
-  const D d = a == b ? D{} : a - b, part = a - d, rest = (a - (d + part)) + (part - b);
-  return {d, rest == rest ? rest : D{}};
-}
-
 // z − m for z ≤ m, and what its rounding leaves: of the smaller of z and −m, which is what the sum loses, exactly.
 template <class V>
 CROSSENT_INLINE Difference<V> below(V z, V m) {
@@ -196,22 +185,24 @@ CROSSENT_LOOP void finish_block(const S* e, const S* q, T* out, int64_t n, const
   write_some<S>(out + i, finished(read_some<S>(e + i, n - i, S(0)), q_end), n - i);
 }
 
+// A block in the caller's dtype.
 template <class S, class T>
-CROSSENT_LOOP void widen_block(const T* x, S* z, int64_t n) {
+CROSSENT_LOOP void give_block_in(const S* x, T* out, int64_t n) {
   int64_t i = 0;
-  for (; i + lanes<S> <= n; i += lanes<S>) store(z + i, read<S>(x + i));
-  for (; i < n; ++i) z[i] = widen<S>(x[i]);
+  for (; i + lanes<S> <= n; i += lanes<S>) write<S>(out + i, load(x + i));
+  if (i < n) write_some<S>(out + i, read_some<S>(x + i, n - i, S(0)), n - i);
 }
 
-// z − m − length, with what z leaves out where `apart`: log-softmax.
+// z − m − length, with what z leaves out where `apart`: log-softmax. `ahead` is written next.
 template <class S, class T, bool apart>
-CROSSENT_LOOP void shift_block(const T* x, const S* rest, T* out, int64_t n, S m, S length) {
-  using V = Vector<S>;
+CROSSENT_LOOP void shift_block(const T* x, const S* rest, T* out, int64_t n, S m, S length, T* ahead) {
   int64_t i = 0;
-  for (; i + lanes<S> <= n; i += lanes<S>)
+  for (; i + lanes<S> <= n; i += lanes<S>) {
     write<S>(out + i, (read<S>(x + i) - all(m)) - (apart ? all(length) - load(rest + i) : all(length)));
+    expect_write(ahead + i);
+  }
   if (i == n) return;
-  const V rest_z = apart ? read_some<S>(rest + i, n - i, S(0)) : V{};
+  const Vector<S> rest_z = apart ? read_some<S>(rest + i, n - i, S(0)) : Vector<S>{};
   write_some<S>(out + i, (read_some<S>(x + i, n - i, S(0)) - all(m)) - (all(length) - rest_z), n - i);
 }
 

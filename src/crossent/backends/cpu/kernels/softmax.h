@@ -19,15 +19,15 @@ CROSSENT_LOOP int64_t prediction_of(const Rows& c, const T* x, int64_t from, dou
 
 // The distance of the logits of a row from m, less the logarithm of the sum.
 template <class S, class T, bool plain>
-CROSSENT_INLINE void give_logs(const Rows& c, const T* x, T* out, double m, double length, const Buffers<S>& own) {
+CROSSENT_INLINE void give_logs(const Rows& c, const T* x, T* out, T* next, double m, double length, const Buffers<S>& own) {
   for (int64_t i = 0; i < c.classes; i += block) {
     const int64_t n = c.classes - i < block ? c.classes - i : block;
     if (plain) {
-      shift_block<S, T, false>(x + i, nullptr, out + i, n, S(m), S(length));
+      shift_block<S, T, false>(x + i, nullptr, out + i, n, S(m), S(length), i + block < c.classes ? out + i + block : next);
     } else {
       changed_block<S, T>(c, x + i, n, m, own.whole, own.rest);
-      shift_block<S, S, true>(own.whole, own.rest, own.slopes, n, S(0), S(length));
-      for (int64_t k = 0; k < n; ++k) round_to(out[i + k], own.slopes[k]);
+      shift_block<S, S, true>(own.whole, own.rest, own.slopes, n, S(0), S(length), own.slopes);
+      give_block_in(own.slopes, out + i, n);
     }
   }
 }
@@ -101,7 +101,8 @@ CROSSENT_LOOP void softmax_of_rows(const Rows& c, int64_t first, int64_t n, int6
     const T *x = at<const T>(c, c.x, first + j), *next = first + j + 1 < end ? at<const T>(c, c.x, first + j + 1) : x;
     T* out = at<T>(c, c.into, first + j);
     if (!softmax) {
-      give_logs<S, T, plain>(c, x, out, f.m[j], value[j], own);
+      T* out_next = first + j + 1 < end ? at<T>(c, c.into, first + j + 1) : out;
+      give_logs<S, T, plain>(c, x, out, out_next, f.m[j], value[j], own);
       continue;
     }
     const S* e = exponentials_in<S, T>(c, j, out, own);

@@ -146,14 +146,21 @@ CROSSENT_LOOP void tile_maxima(const Tile<S>& t, int64_t classes) {
 // Soft-cap and temperature: the logits become their distances from their row's maximum.
 template <class S>
 CROSSENT_LOOP void change_tile(const Rows& c, const Tile<S>& t) {
-  for (int64_t k = 0; k < c.classes; ++k) {
-    S *z = t.z + k * t.width, *rest = t.rest + k * t.width;
-    if (c.softcap != 0) slopes_of_block<S, S>(c, z, t.full, t.slope + k * t.width);
-    for (int64_t j = 0; j < t.full; j += lanes<double>) {
-      const Difference<Doubles> d = changed_difference(c, read<double>(z + j), load(t.m + j));
-      write<double>(z + j, d.value);
-      const Doubles left = (d.value - read<double>(z + j)) + d.rest;
-      write<double>(rest + j, left == left ? left : Doubles{});
+  const Moved moved(c);
+  for (int64_t k = 0; c.softcap != 0 && k < c.classes; ++k)
+    slopes_of_block<S, S>(c, t.z + k * t.width, t.full, t.slope + k * t.width);
+  for (int64_t j = 0; j < t.full; j += lanes<S>) {
+    const Doubles m = load(t.m + j), next_m = load(t.m + j + lanes<S> - lanes<double>);
+    const Doubles centre = moved.centre(m), next_centre = moved.centre(next_m);
+    for (int64_t k = 0; k < c.classes; ++k) {
+      S *z = t.z + k * t.width + j, *rest = t.rest + k * t.width + j;
+      if constexpr (std::is_same_v<S, double>) {
+        const Difference<Doubles> d = changed_difference(c, load(z), m);
+        store(z, d.value), store(rest, d.rest);
+      } else {
+        const Difference<Floats> d = moved.from(load(z), centre, next_centre);
+        store(z, d.value), store(rest, d.rest);
+      }
     }
   }
 }

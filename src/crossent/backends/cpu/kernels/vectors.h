@@ -16,6 +16,8 @@
 #endif
 
 #define CROSSENT_INLINE static inline __attribute__((always_inline))
+#define CROSSENT_INLINED __attribute__((always_inline))
+#define CROSSENT_MEMBER inline CROSSENT_INLINED
 #define CROSSENT_LOOP static __attribute__((noinline))  // a loop is compiled once, not wherever it is called
 
 #if defined(__AVX512F__)

@@ -78,13 +78,13 @@ CROSSENT_INLINE void give_block(const Rows& c, int64_t i, const T* x, const S* e
   if (c.softcap == 0) return finish_block<S, T, base>(e + i, q_block, out + i, n, f, ahead);
   slopes_of_block<S, T>(c, x + i, n, own.slopes);
   finish_block<S, S, base>(e + i, q_block, own.whole, n, f, own.whole);
-  for (int64_t k = 0; k < n; ++k) round_to(out[i + k], own.whole[k] * own.slopes[k]);
+  give_product(own.whole, own.slopes, out + i, n);
 }
 
 template <class S, class T, Base base>
 CROSSENT_INLINE void give_row(const Rows& c, int64_t part, const T* x, const S* e, const S* q, T* out, const T* next,
                               const Row& f, double even, int64_t spot, const Buffers<S>& own) {
-  const double slope = spot < 0 ? 1.0 : slope_of(c, widen<double>(x[spot]));
+  const double slope = spot < 0 || c.softcap == 0 ? 1.0 : slope_of(c.softcap, widen<double>(x[spot]));
   for (int64_t i = 0; i < c.classes; i += block, ++part) {
     const double scale = c.classes > block ? own.parts.scale[part] : 1 / double(Format<S>::lifted_one);
     const T* ahead = i + block < c.classes ? out + i : next;
@@ -103,6 +103,7 @@ CROSSENT_INLINE void give_row(const Rows& c, int64_t part, const T* x, const S* 
 // A row without a gradient, or one that is NaN.
 template <class S, class T>
 CROSSENT_LOOP void fill_row(T* out, int64_t n, S value) {
+#pragma omp simd
   for (int64_t i = 0; i < n; ++i) round_to(out[i], value);
 }
 
@@ -113,10 +114,11 @@ CROSSENT_LOOP const S* base_row(const Rows& c, int64_t row, const Buffers<S>& ow
   if (q && !weight && c.label_smoothing == 0 && c.q.along == 1) return q;
   const S keep = S(1 - c.label_smoothing), even = S(c.label_smoothing / double(c.classes));
   const int64_t along = c.q.along;
-  for (int64_t i = 0; i < c.classes; ++i) {
-    const S mass = (q ? keep * q[i * along] : S(0)) + even;
-    own.base[i] = weight ? times(mass, weight[i]) : mass;
-  }
+#pragma omp simd
+  for (int64_t i = 0; i < c.classes; ++i) own.base[i] = (q ? keep * q[i * along] : S(0)) + even;
+  if (!weight) return own.base;
+#pragma omp simd
+  for (int64_t i = 0; i < c.classes; ++i) own.base[i] = times(own.base[i], weight[i]);
   return own.base;
 }
 
