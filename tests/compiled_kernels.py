@@ -88,7 +88,7 @@ class Recorder:
         compiled = self.run(kernel, *args, grid=grid, warmup=True, **options)
         self.kernels.add(id(compiled))
         found = {**resources(compiled.asm["cubin"]), **accesses(compiled.asm["ptx"])}
-        self.notes.append({"case": self.case, "kernel": kernel.fn.__name__, **found})
+        self.notes.append({"case": self.case, "kernel": kernel.fn.__name__, "warps": options["num_warps"], **found})
         return compiled
 
 
@@ -116,6 +116,9 @@ def widths(recorder: Recorder) -> None:
             recorder.case = f"aligned {dtype} {classes}"
             room.softmax(x)
             room.moments(canonical(x, y))
+    for classes in (1000, 8192, 16384):
+        recorder.case = f"plain {classes}"
+        room.reduced_with_gradient(canonical(torch.zeros(ROWS, classes, dtype=torch.bfloat16), y))
     x, y, q = torch.empty(ROWS, 4096), torch.zeros(ROWS, dtype=torch.int64), torch.full((ROWS, 4096), 1 / 4096)
     extra = {"weight": torch.ones(4096), "sample_weight": torch.ones(ROWS), "where": torch.ones(4096, dtype=torch.bool)}
     losses(recorder, "every option", canonical(x, y, **extra, **EVERY, check=False))
@@ -166,7 +169,7 @@ def main() -> None:
     triton.runtime.driver.set_active(Driver(int(sys.argv[1])))
     widths(recorder)
     rest(recorder)
-    print(json.dumps({"kernels": recorder.notes, "anew": anew(recorder)}))
+    print(json.dumps({"kernels": recorder.notes, "anew": anew(recorder), "architecture": int(sys.argv[1])}))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ KERNELS = {
     "weigh",
     "total",
 }
+REGISTERS = 65536  # of a multiprocessor
+WIDTHS = ("plain 1000", "plain 8192", "plain 16384")
+RESIDENT = {80: (32, 4, 2), 90: (32, 4, 2), 100: (32, 3, 1)}  # programs that one holds at once, by their registers
 SHARED = 48 * 1024  # bytes that a program has on every generation without asking
 
 
@@ -42,6 +45,13 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_a_batch_of_another_size_compiles_nothing_anew(told: dict[str, Any]) -> None:
     assert told["anew"] == 0
+
+
+def test_as_many_rows_of_bfloat16_are_on_a_multiprocessor_as_hide_the_memory(told: dict[str, Any]) -> None:
+    found = {note["case"]: note for note in told["kernels"] if note["kernel"] == "resident"}
+    for case, programs in zip(WIDTHS, RESIDENT[told["architecture"]], strict=True):
+        registers = -(-found[case]["registers"] // 8) * 8 * 32 * found[case]["warps"]
+        assert REGISTERS // registers >= programs, found[case]
 
 
 def test_every_kernel_is_there_spills_nothing_and_uses_128_bits(told: dict[str, Any]) -> None:
