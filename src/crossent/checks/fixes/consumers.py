@@ -194,12 +194,10 @@ class Consumers:
         for key in (*makers, origin):
             holders |= self.uses.objects.get(key, set())
         names = self._names(holders, makers)
-        for tree in self.trees.by_path.values():
-            for node in tree.parents:
-                if not isinstance(node, ast.Name) or node in self.uses.evaluated or not isinstance(node.ctx, ast.Load):
-                    continue
-                if (node.id, tree.function(node)) in names or (node.id, None) in names:
-                    yield from self._said(node, f"{node.id} is read where the program was not followed")
+        for tree, node in self.trees.reads:
+            unread = node not in self.uses.evaluated
+            if unread and ((node.id, tree.function(node)) in names or (node.id, None) in names):
+                yield from self._said(node, f"{node.id} is read where the program was not followed")
         if makers:
             yield from self._unknown_calls(names)
 

@@ -88,6 +88,7 @@ def planned(
     report = look_at_files(files, settings, project)
     _look_at_users(report, project, files, settings)
     trees = Trees(project)
+    trees.reads = [(tree, node) for tree, node in trees.reads if node not in (project.uses or Uses()).evaluated]
     given = {os.path.normpath(project.shown(str(Path(file).absolute()))) for file in files}
     made = [_made(group, project, trees, given) for group in _groups(report.raw)]
     plan = Plan([fix for fix in made if not (fix.refused and fix.findings[0].rule in SILENT)], project)

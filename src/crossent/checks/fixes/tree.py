@@ -79,6 +79,16 @@ class Trees:
         }
 
     @cached_property
+    def reads(self) -> list[tuple[Tree, ast.Name]]:
+        """Every name that is read, with its file."""
+        return [
+            (tree, node)
+            for tree in self.by_path.values()
+            for node in tree.parents
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        ]
+
+    @cached_property
     def homes(self) -> dict[ast.AST, Tree]:
         """The file of each node."""
         return {node: tree for tree in self.by_path.values() for node in tree.parents}
