@@ -109,7 +109,6 @@ def loss_and_gradients(parts: Parts, y: Array, how: How) -> tuple[Array, Array, 
     return value, by_x.reshape(-1, by_x.shape[-1])[: y.shape[0]], by_weight, by_bias
 
 
-@loss_and_gradients.defjvp
 def _loss_and_gradients(how: How, at: Any, along: Any) -> Any:
     """By the derivatives of the loss of the whole logits."""
     (parts, y), (d, _) = at, along
@@ -125,6 +124,9 @@ def _loss_and_gradients(how: How, at: Any, along: Any) -> Any:
         return value, by_x.astype(_dtype(parts)), by_weight.astype(value.dtype), by_bias.astype(value.dtype)
 
     return loss_and_gradients(parts, y, how), jax.jvp(defined, (parts,), (d,))[1]
+
+
+loss_and_gradients.defjvp(_loss_and_gradients)
 
 
 def _row_losses(parts: Parts, y: Array, how: How) -> Array:

@@ -150,7 +150,6 @@ def _pair(x: Array, y: Array, weight: Array, factor: Array, how: How) -> tuple[A
     return pair
 
 
-@losses_and_gradient.defjvp
 def _losses_and_gradient(how: How, at: Any, along: Any) -> Any:
     """By the definition's own derivatives."""
     (x, y, weight, factor), (dx, _, dweight, dfactor) = at, along
@@ -165,6 +164,9 @@ def _losses_and_gradient(how: How, at: Any, along: Any) -> Any:
 
     tangents = jax.jvp(defined, (x, weight, factor), (dx, dweight, dfactor))[1]
     return losses_and_gradient(x, y, weight, factor, how), tangents
+
+
+losses_and_gradient.defjvp(_losses_and_gradient)
 
 
 # --- by the definition ---
