@@ -230,6 +230,8 @@ SLOW_TO_BUILD = {"torch.compile"}
 
 @pytest.mark.parametrize("case", [tiny(case) for case in EVERY_CASE], ids=lambda case: case.name)
 def test_every_peer_computes_every_case_right(case: Case) -> None:
+    if case.arrays == "jax":
+        pytest.importorskip("jax")
     inputs, right = inputs_of(case), reference.answer_of(case)
     found = {}
     for peer in PEERS:
